@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: ISC
+dist_man_MANS += \
+	man/preforkctl.1 \
+	man/preforkd-handler.3 \
+	man/preforkd.conf.5 \
+	man/preforkd.8

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: ISC
+noinst_LTLIBRARIES += libbase.la
+libbase_la_SOURCES = \
+	src/base/address.c src/base/address.h \
+	src/base/address_resolve.c src/base/address_scheme.h \
+	src/base/endpoint.c \
+	src/base/error.c src/base/error.h \
+	src/base/fd.c src/base/fd.h \
+	src/base/log.c src/base/log.h \
+	src/base/mem.c src/base/mem.h \
+	src/base/parse.c src/base/parse.h \
+	src/base/title.c src/base/title.h

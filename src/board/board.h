@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: ISC */
+/* The master's side of the board: its files, pools, slots and verdicts. */
+#ifndef BOARD_BOARD_H
+#define BOARD_BOARD_H
+
+#include "base/error.h"
+#include "board/layout.h"
+
+struct board {
+	struct master_file *master;
+	struct board_file *workers;
+	int master_fd;   /* holds the lock: never closed while the master lives */
+	int readonly_fd; /* for the workers' read-only mapping of `master` */
+	char *directory;
+};
+
+/*
+ * Makes the runtime directory if it is missing, takes the lock and puts new files in place of old
+ * ones. EX_UNAVAILABLE: another master holds the lock; EX_NOPERM, EX_OSERR.
+ */
+int board_create(struct board *board, const char *directory, const char *instance,
+		 struct error *err);
+/* Removes both files and gives the lock back. */
+void board_remove(struct board *board);
+
+void board_set_state(struct board *board, enum master_state state);
+void board_set(struct board *board, enum instance_field field, uint64_t value);
+void board_add(struct board *board, enum instance_field field, uint64_t count);
+
+/* The pool record of a service and address, made if it is new. Returns its index, or -1: the table
+ * is full. */
+int board_pool_open(struct board *board, const char *service, const char *address,
+		    const char *handler);
+/* Folds a pool's totals into the instance's and frees the record. */
+void board_pool_close(struct board *board, int pool);
+void board_pool_set(struct board *board, int pool, enum pool_field field, uint64_t value);
+void board_pool_add(struct board *board, int pool, enum pool_field field, uint64_t count);
+
+/* Marks a UDP port as ours, so that no datagram worker feeds a loop. */
+void board_udp_port(struct board *board, unsigned port, int ours);
+
+/* A cleared slot for a new worker. Returns its index, or -1: the table is full. */
+int board_slot_take(struct board *board, int pool, uint32_t generation);
+void board_slot_set_pid(struct board *board, int slot, uint32_t pid);
+/* The word that a busy worker reads between clients. */
+void board_slot_tell(struct board *board, int slot, enum slot_word word);
+enum slot_state board_slot_state(const struct board *board, int slot);
+/* Connections that a slot says it accepted: a hint. */
+uint64_t board_slot_accepted(const struct board *board, int slot);
+/* Connections that workers accepted which are gone by now. */
+uint64_t board_accepted_by_the_gone(const struct board *board);
+/*
+ * Moves a dead worker's counters into its pool's totals and frees the slot. A connection that was
+ * open is counted as aborted_death. Returns how many were: 0 or 1; -1 when the counters made no
+ * sense (the worker wrote elsewhere than it should) and were dropped.
+ */
+int board_slot_fold(struct board *board, int slot);
+
+/* A verdict: begin gives it the next number and returns it; finish publishes its result. */
+uint32_t board_verdict_begin(struct board *board, enum verdict_kind kind);
+void board_verdict_finish(struct board *board, enum verdict_kind kind, int failed,
+			  const char *text);
+
+#endif

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: ISC
+noinst_LTLIBRARIES += libboard.la
+libboard_la_SOURCES = \
+	src/board/board.c src/board/board.h \
+	src/board/fields.def \
+	src/board/layout.c src/board/layout.h \
+	src/board/read.c src/board/read.h \
+	src/board/seqlock.h \
+	src/board/ticks.c src/board/ticks.h \
+	src/board/write.c src/board/write.h

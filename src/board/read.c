@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: ISC */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "board/read.h"
+#include "board/seqlock.h"
+#include "board/ticks.h"
+
+/* A writer holds a seqlock for some nanoseconds; one that is still odd after this many looks is
+ * dead or stopped. */
+#define READ_TRIES 200
+
+int board_default_directory(const char *instance, char *path, size_t room, struct error *err)
+{
+	const char *user = getenv("XDG_RUNTIME_DIR");
+	int n;
+
+	if (geteuid() != 0 && user && *user)
+		n = snprintf(path, room, "%s/preforkd/%s", user, instance);
+	else
+		n = snprintf(path, room, "%s/%s", RUNTIMEDIR, instance);
+	if (n < 0 || (size_t)n >= room)
+		return error_set(err, EX_USAGE, "instance \"%s\": the name is too long", instance);
+	return 0;
+}
+
+static int check_header(const struct board_header *header, size_t size, const char *path,
+			struct error *err)
+{
+	if (header->magic != BOARD_MAGIC)
+		return error_set(err, EX_DATAERR, "%s: not a board of preforkd", path);
+	if (header->version != BOARD_VERSION || header->layout != board_layout_hash() ||
+	    header->size != size)
+		return error_set(err, EX_DATAERR,
+				 "%s: written by another version of preforkd; use its preforkctl",
+				 path);
+	return 0;
+}
+
+static const void *map_file(const char *directory, const char *name, size_t size, int *keep_fd,
+			    struct error *err)
+{
+	char path[4096];
+	struct stat st;
+	void *map;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		error_set(err, errno == EACCES ? EX_NOPERM : EX_UNAVAILABLE, "%s: %s", path,
+			  strerror(errno));
+		return NULL;
+	}
+	if (fstat(fd, &st) < 0 || (size_t)st.st_size < size) {
+		error_set(err, EX_DATAERR, "%s: not a board of this version of preforkd", path);
+		fd_close(&fd);
+		return NULL;
+	}
+	map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+	if (map == MAP_FAILED) {
+		error_set(err, EX_OSERR, "%s: mmap: %s", path, strerror(errno));
+		fd_close(&fd);
+		return NULL;
+	}
+	if (check_header(map, size, path, err) < 0) {
+		munmap(map, size);
+		fd_close(&fd);
+		return NULL;
+	}
+	if (keep_fd)
+		*keep_fd = fd;
+	else
+		fd_close(&fd);
+	return map;
+}
+
+int board_open(struct board_reader *reader, const char *directory, struct error *err)
+{
+	*reader = (struct board_reader){.lock_fd = -1};
+	reader->master = map_file(directory, BOARD_MASTER_FILE, sizeof(struct master_file),
+				  &reader->lock_fd, err);
+	if (!reader->master)
+		return -1;
+	reader->workers =
+		map_file(directory, BOARD_WORKERS_FILE, sizeof(struct board_file), NULL, err);
+	if (!reader->workers) {
+		board_close(reader);
+		return -1;
+	}
+	return 0;
+}
+
+void board_close(struct board_reader *reader)
+{
+	/* munmap takes no const; nothing is written. */
+	if (reader->master)
+		munmap((void *)(uintptr_t)reader->master, sizeof(struct master_file));
+	if (reader->workers)
+		munmap((void *)(uintptr_t)reader->workers, sizeof(struct board_file));
+	fd_close(&reader->lock_fd);
+	*reader = (struct board_reader){.lock_fd = -1};
+}
+
+static pid_t lock_holder(const struct board_reader *reader)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	if (fcntl(reader->lock_fd, F_GETLK, &lock) < 0 || lock.l_type == F_UNLCK)
+		return 0;
+	return lock.l_pid;
+}
+
+bool board_master_lives(const struct board_reader *reader)
+{
+	return lock_holder(reader) != 0;
+}
+
+int board_master_pidfd(const struct board_reader *reader, struct error *err)
+{
+	pid_t pid = (pid_t)atomic_load_explicit(&reader->master->pid, RELAXED);
+	uint64_t ticks = atomic_load_explicit(&reader->master->pid_start_ticks, RELAXED);
+	int fd;
+
+	if (pid <= 1 && lock_holder(reader) != pid)
+		return error_set(err, EX_UNAVAILABLE, "the board names no master");
+	if (lock_holder(reader) != pid)
+		return error_set(err, EX_UNAVAILABLE, "its master (pid %d) is gone", (int)pid);
+	fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (fd < 0)
+		return error_set(err, EX_OSERR, "pid %d: %s", (int)pid, strerror(errno));
+	if (board_start_ticks(pid) != ticks) {
+		fd_close(&fd);
+		return error_set(err, EX_UNAVAILABLE, "its master (pid %d) is gone", (int)pid);
+	}
+	return fd;
+}
+
+static void copy_values(uint64_t *to, const board_u64 *from, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		to[i] = atomic_load_explicit(&from[i], RELAXED);
+}
+
+static void copy_text(char *to, const char *from, size_t room)
+{
+	memcpy(to, from, room);
+	to[room - 1] = '\0';
+}
+
+uint32_t board_pool_count(const struct board_reader *reader)
+{
+	uint32_t count = atomic_load_explicit(&reader->master->pools_high, RELAXED);
+
+	return count < BOARD_POOLS ? count : BOARD_POOLS;
+}
+
+uint32_t board_worker_count(const struct board_reader *reader)
+{
+	uint32_t count = atomic_load_explicit(&reader->master->slots_high, RELAXED);
+
+	return count < BOARD_SLOTS ? count : BOARD_SLOTS;
+}
+
+/* One look at a slot, again while its worker is writing. Returns false if it stayed torn. */
+static bool read_slot(const struct slot *slot, struct worker_view *view)
+{
+	uint32_t peer[BOARD_PEER_MAX / 4];
+	uint32_t seq, state;
+
+	for (int i = 0; i < READ_TRIES; i++) {
+		seq = seq_read_begin(&slot->seq);
+		copy_values(view->connections, slot->values, CONNECTION_FIELDS);
+		state = atomic_load_explicit(&slot->state, RELAXED);
+		view->state = state < SLOT_STATES ? (enum slot_state)state : SLOT_FREE;
+		view->since_usec = atomic_load_explicit(&slot->since_usec, RELAXED);
+		view->peer_len = atomic_load_explicit(&slot->peer_len, RELAXED);
+		for (size_t w = 0; w < BOARD_PEER_MAX / 4; w++)
+			peer[w] = atomic_load_explicit(&slot->peer[w], RELAXED);
+		view->torn = seq_read_retry(&slot->seq, seq);
+		if (!view->torn)
+			break;
+	}
+	if (view->peer_len > BOARD_PEER_MAX)
+		view->peer_len = 0;
+	memset(&view->peer, 0, sizeof(view->peer));
+	memcpy(&view->peer, peer, view->peer_len);
+	return !view->torn;
+}
+
+bool board_read_worker(const struct board_reader *reader, uint32_t index, struct worker_view *view)
+{
+	const struct slot_owner *owner;
+
+	if (index >= BOARD_SLOTS)
+		return false;
+	owner = &reader->master->owners[index];
+	*view = (struct worker_view){
+		.pid = atomic_load_explicit(&owner->pid, RELAXED),
+		.pool = atomic_load_explicit(&owner->pool, memory_order_acquire),
+		.generation = atomic_load_explicit(&owner->generation, RELAXED),
+		.leaving = atomic_load_explicit(&owner->leaving, RELAXED) != 0,
+		.started_usec = atomic_load_explicit(&owner->started_usec, RELAXED),
+	};
+	if (view->pool >= BOARD_POOLS || view->pid == 0)
+		return false;
+	read_slot(&reader->workers->slots[index], view);
+	return true;
+}
+
+static void sum_pool(const struct board_reader *reader, uint32_t index, struct pool_view *view)
+{
+	const struct pool_record *pool = &reader->master->pools[index];
+	uint32_t workers = board_worker_count(reader);
+	struct worker_view worker;
+
+	copy_values(view->connections, pool->totals, CONNECTION_FIELDS);
+	view->idle = view->busy = 0;
+	view->torn = false;
+	for (uint32_t i = 0; i < workers; i++) {
+		if (atomic_load_explicit(&reader->master->owners[i].pool, RELAXED) != index ||
+		    !board_read_worker(reader, i, &worker))
+			continue;
+		for (size_t f = 0; f < CONNECTION_FIELDS; f++)
+			view->connections[f] += worker.connections[f];
+		view->idle += worker.state == SLOT_IDLE;
+		view->busy += worker.state == SLOT_BUSY;
+		view->torn = view->torn || worker.torn;
+	}
+}
+
+bool board_read_pool(const struct board_reader *reader, uint32_t index, struct pool_view *view)
+{
+	const struct pool_record *pool;
+	uint32_t seq;
+	bool moved = true;
+
+	if (index >= BOARD_POOLS)
+		return false;
+	pool = &reader->master->pools[index];
+	if (!atomic_load_explicit(&pool->used, memory_order_acquire))
+		return false;
+	copy_text(view->service, pool->service, sizeof(view->service));
+	copy_text(view->address, pool->address, sizeof(view->address));
+	copy_text(view->handler, pool->handler, sizeof(view->handler));
+	/* The master must not move a dead worker's counters while they are summed. */
+	for (int i = 0; i < READ_TRIES && moved; i++) {
+		seq = seq_read_begin(&pool->seq);
+		copy_values(view->values, pool->values, POOL_FIELDS);
+		sum_pool(reader, index, view);
+		moved = seq_read_retry(&pool->seq, seq);
+	}
+	view->torn = view->torn || moved;
+	return true;
+}
+
+void board_read_instance(const struct board_reader *reader, struct instance_view *view)
+{
+	const struct master_file *m = reader->master;
+	uint32_t state = atomic_load_explicit(&m->state, RELAXED);
+	struct pool_view pool;
+
+	*view = (struct instance_view){
+		.pid = atomic_load_explicit(&m->pid, RELAXED),
+		.started_usec = atomic_load_explicit(&m->started_usec, RELAXED),
+		.state = state < MASTER_STATES ? (enum master_state)state : MASTER_GONE,
+	};
+	if (!board_master_lives(reader))
+		view->state = MASTER_GONE;
+	copy_text(view->instance, m->instance, sizeof(view->instance));
+	copy_text(view->version, m->version, sizeof(view->version));
+	copy_values(view->values, m->values, INSTANCE_FIELDS);
+	copy_values(view->connections, m->gone, CONNECTION_FIELDS);
+	for (uint32_t i = 0; i < board_pool_count(reader); i++) {
+		if (!board_read_pool(reader, i, &pool))
+			continue;
+		for (size_t f = 0; f < CONNECTION_FIELDS; f++)
+			view->connections[f] += pool.connections[f];
+	}
+}
+
+void board_read_verdict(const struct board_reader *reader, enum verdict_kind kind,
+			struct verdict_view *view)
+{
+	const struct verdict *v = &reader->master->verdicts[kind];
+	uint32_t seq;
+
+	for (int i = 0; i < READ_TRIES; i++) {
+		seq = seq_read_begin(&v->seq);
+		view->begun = atomic_load_explicit(&v->begun, RELAXED);
+		view->finished = atomic_load_explicit(&v->finished, RELAXED);
+		view->failed = atomic_load_explicit(&v->failed, RELAXED) != 0;
+		view->at_usec = atomic_load_explicit(&v->at_usec, RELAXED);
+		copy_text(view->text, v->text, sizeof(view->text));
+		if (!seq_read_retry(&v->seq, seq))
+			return;
+	}
+}
+
+uint64_t board_open_connections(const uint64_t c[CONNECTION_FIELDS])
+{
+	return c[CONN_accepted] - c[CONN_finished] - c[CONN_refused_guard] - c[CONN_timed_out] -
+	       c[CONN_aborted_error] - c[CONN_aborted_death];
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: ISC */
+/* A worker's writes into its own slot. In the hot path: plain stores, no lock, no system call. */
+#ifndef BOARD_WRITE_H
+#define BOARD_WRITE_H
+
+#include <sys/socket.h>
+
+#include "board/layout.h"
+
+/* Ready to take clients. */
+void slot_ready(struct slot *slot, uint64_t now_usec);
+/* A client was taken: counted as accepted, shown with its address. */
+void slot_begin(struct slot *slot, const struct sockaddr *peer, socklen_t len, uint64_t now_usec);
+/* The client is done: counted as outcome (finished, refused_..., timed_out, aborted_error). Adds
+ * the time since slot_begin to busy_usec. */
+void slot_end(struct slot *slot, enum connection_field outcome, uint64_t now_usec);
+void slot_leaving(struct slot *slot);
+void slot_count(struct slot *slot, enum connection_field field);
+
+#endif

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The configuration: what the files and the command line say, typed and complete. Data only;
+ * whoever reads it changes nothing.
+ */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/address.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "config/entries.h"
+#include "preforkd/handler.h"
+
+struct text_list {
+	char **items;
+	size_t count;
+};
+
+/* A number that may be left as the daemon has it. */
+struct optional {
+	bool set;
+	int64_t value;
+};
+
+/* An address of `listen`, and what it resolves to. */
+struct listen_on {
+	struct address address;
+	struct endpoint *endpoints;
+	size_t endpoint_count;
+};
+
+/* Users and groups, looked up. */
+struct resolved_user {
+	bool change_user, change_group;
+	uid_t uid;
+	gid_t gid;
+	gid_t *groups;
+	size_t group_count;
+	uid_t socket_uid; /* (uid_t)-1: as the daemon */
+	gid_t socket_gid;
+};
+
+struct service_config {
+	char *name;
+	const struct entries *entries;       /* what it was made from */
+	const struct entry_service *section; /* where it was written */
+
+	/* the keys of schema.c */
+	struct text_list listen;
+	char *builtin;
+	char *module;
+	bool enabled;
+	uint64_t workers, start_timeout, recycle_after;
+	uint64_t idle_timeout, stop_timeout;
+	uint64_t backlog, defer_accept;
+	bool nodelay, keepalive, free_bind, log_connections;
+	char *bind_device, *socket_user, *socket_group;
+	unsigned socket_mode;
+	char *user, *group, *chroot, *directory;
+	unsigned umask, sandbox;
+	struct optional nice, limit_nofile, limit_as, limit_cpu, limit_nproc, limit_core;
+	struct preforkd_option *options;
+	size_t option_count;
+
+	/* made from them */
+	struct listen_on *addresses; /* one for each of listen */
+	struct resolved_user who;
+};
+
+struct config {
+	struct entries *entries;         /* what it was made from; owned */
+	unsigned log_level;              /* enum log_level */
+	struct service_config *services; /* the enabled ones */
+	size_t service_count;
+};
+
+/*
+ * Makes a configuration from entries, which it takes over. Adds every mistake in values and sense
+ * to errors. NULL when there were any.
+ */
+struct config *config_build(struct entries *entries, struct error_list *errors);
+void config_free(struct config *config);
+
+/* Looks up names, users and groups. May block. Adds what fails to errors. */
+int config_resolve(struct config *config, struct error_list *errors);
+
+/*
+ * The result of a load as bytes (entries and look-ups), for a process that must not block:
+ * allocated. And back: NULL when the bytes make no sense.
+ */
+char *config_pack(const struct config *config, size_t *size);
+struct config *config_unpack(const char *bytes, size_t size, struct error_list *errors);
+
+/* `FILE:LINE: service "x": KEY`, to start a message about a key. Static storage: use it at once. */
+const char *config_place(const struct service_config *service, const char *key);
+
+/* The effective configuration, every default filled in, in the syntax of the file. Allocated. */
+char *config_dump(const struct config *config);
+/* All that workers and their sockets depend on, as text: equal texts, equal services. Allocated. */
+char *config_fingerprint(const struct service_config *service);
+
+#endif

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: ISC
+noinst_LTLIBRARIES += libconfig.la
+libconfig_la_SOURCES = \
+	src/config/build.c src/config/build.h \
+	src/config/check.c \
+	src/config/config.h \
+	src/config/dump.c \
+	src/config/entries.c src/config/entries.h \
+	src/config/options.c src/config/options.h \
+	src/config/pack.c \
+	src/config/read.c \
+	src/config/resolve.c \
+	src/config/scan.c src/config/scan.h \
+	src/config/schema.c src/config/schema.h \
+	src/config/types.c src/config/types.h
+libconfig_la_CFLAGS = $(AM_CFLAGS) $(CONFUSE_CFLAGS)

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: ISC */
+#include <config.h>
+
+#include <errno.h>
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/parse.h"
+#include "config/config.h"
+
+struct resolve {
+	struct error_list *errors;
+	struct service_config *service;
+};
+
+/* The number of a user or group given as a number; -1 is no id. */
+static bool as_id(const char *text, uint64_t *id)
+{
+	return parse_uint(text, 0, UINT32_MAX - 1, id) == 0;
+}
+
+static int unknown(struct resolve *r, const char *key, const char *what, const char *name)
+{
+	error_list_add(r->errors, EX_CONFIG, "%s: there is no %s \"%s\" on this machine",
+		       config_place(r->service, key), what, name);
+	return -1;
+}
+
+static int find_group(struct resolve *r, const char *key, const char *name, gid_t *gid)
+{
+	const struct group *group = getgrnam(name);
+	uint64_t id;
+
+	if (group)
+		*gid = group->gr_gid;
+	else if (as_id(name, &id))
+		*gid = (gid_t)id;
+	else
+		return unknown(r, key, "group", name);
+	return 0;
+}
+
+/* The user's entry, or NULL with *uid set for a bare number, or -1. */
+static int find_user(struct resolve *r, const char *key, const char *name, uid_t *uid,
+		     const struct passwd **entry)
+{
+	uint64_t id;
+
+	*entry = getpwnam(name);
+	if (!*entry && as_id(name, &id)) {
+		*entry = getpwuid((uid_t)id);
+		*uid = (uid_t)id;
+	} else if (!*entry) {
+		return unknown(r, key, "user", name);
+	}
+	if (*entry)
+		*uid = (*entry)->pw_uid;
+	return 0;
+}
+
+static void find_groups(const struct passwd *entry, struct resolved_user *who)
+{
+	int count = 16;
+
+	who->groups = mem_grow(NULL, (size_t)count, sizeof(gid_t));
+	while (getgrouplist(entry->pw_name, who->gid, who->groups, &count) < 0)
+		who->groups = mem_grow(who->groups, (size_t)count, sizeof(gid_t));
+	who->group_count = (size_t)count;
+}
+
+static void may_not(struct resolve *r, const char *key, const char *name)
+{
+	error_list_add(
+		r->errors, EX_NOPERM,
+		"%s: only root may change to \"%s\"; start preforkd as root, or leave it out",
+		config_place(r->service, key), name);
+}
+
+static void resolve_user(struct resolve *r)
+{
+	struct service_config *s = r->service;
+	struct resolved_user *who = &s->who;
+	const struct passwd *entry = NULL;
+	bool root = geteuid() == 0;
+
+	if (*s->group && find_group(r, "group", s->group, &who->gid) < 0)
+		return;
+	if (*s->user && find_user(r, "user", s->user, &who->uid, &entry) < 0)
+		return;
+	if (*s->user && !*s->group && !entry) {
+		error_list_add(r->errors, EX_CONFIG,
+			       "%s: %s has no entry on this machine, so group must be given",
+			       config_place(s, "user"), s->user);
+		return;
+	}
+	if (*s->user && !*s->group)
+		who->gid = entry->pw_gid;
+	who->change_user = *s->user && (root || who->uid != geteuid());
+	who->change_group = (*s->user || *s->group) && (root || who->gid != getegid());
+	if (who->change_user && !root)
+		may_not(r, "user", s->user);
+	else if (who->change_group && !root)
+		may_not(r, *s->group ? "group" : "user", *s->group ? s->group : s->user);
+	if (who->change_user && entry)
+		find_groups(entry, who);
+}
+
+static void resolve_socket_owner(struct resolve *r)
+{
+	struct service_config *s = r->service;
+	const struct passwd *entry;
+
+	if (*s->socket_user)
+		find_user(r, "socket_user", s->socket_user, &s->who.socket_uid, &entry);
+	if (*s->socket_group)
+		find_group(r, "socket_group", s->socket_group, &s->who.socket_gid);
+}
+
+static void resolve_addresses(struct resolve *r)
+{
+	struct service_config *s = r->service;
+	struct error err;
+
+	for (size_t i = 0; i < s->listen.count; i++) {
+		struct listen_on *on = &s->addresses[i];
+
+		if (address_resolve_listen(&on->address, &on->endpoints, &on->endpoint_count,
+					   &err) < 0)
+			error_list_add(r->errors, err.code, "%s: %s", config_place(s, "listen"),
+				       err.text);
+	}
+}
+
+static bool is_port_zero(const struct endpoint *e)
+{
+	return (e->addr.any.sa_family == AF_INET && e->addr.in.sin_port == 0) ||
+	       (e->addr.any.sa_family == AF_INET6 && e->addr.in6.sin6_port == 0);
+}
+
+/* Two listeners on one endpoint; a port that the kernel chooses is another each time, but not to be
+ * told apart within a service. */
+static void compare_endpoint(struct config *config, size_t service, const struct endpoint *one,
+			     size_t until_service, size_t until_listen, struct error_list *errors)
+{
+	struct service_config *mine = &config->services[service];
+	char text[ADDRESS_TEXT_MAX];
+
+	for (size_t s = 0; s <= until_service; s++) {
+		struct service_config *other = &config->services[s];
+		size_t count = s == until_service ? until_listen : other->listen.count;
+
+		for (size_t l = 0; l < count; l++)
+			for (size_t e = 0; e < other->addresses[l].endpoint_count; e++) {
+				if (!endpoint_equal(one, &other->addresses[l].endpoints[e]) ||
+				    (is_port_zero(one) && s != service))
+					continue;
+				error_list_add(errors, EX_CONFIG,
+					       "%s: %s is listened on by service \"%s\" already",
+					       config_place(mine, "listen"),
+					       endpoint_format(one, text), other->name);
+				return;
+			}
+	}
+}
+
+static void find_duplicates(struct config *config, struct error_list *errors)
+{
+	for (size_t s = 0; s < config->service_count; s++)
+		for (size_t l = 0; l < config->services[s].listen.count; l++) {
+			const struct listen_on *on = &config->services[s].addresses[l];
+
+			for (size_t e = 0; e < on->endpoint_count; e++)
+				compare_endpoint(config, s, &on->endpoints[e], s, l, errors);
+		}
+}
+
+int config_resolve(struct config *config, struct error_list *errors)
+{
+	size_t before = errors->count;
+
+	for (size_t i = 0; i < config->service_count; i++) {
+		struct resolve r = {.errors = errors, .service = &config->services[i]};
+
+		resolve_user(&r);
+		resolve_socket_owner(&r);
+		resolve_addresses(&r);
+	}
+	find_duplicates(config, errors);
+	return errors->count == before ? 0 : -1;
+}

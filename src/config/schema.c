@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: ISC */
+#include <config.h>
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "board/layout.h"
+#include "config/config.h"
+#include "config/schema.h"
+#include "config/types.h"
+
+#define IN_SERVICE(field) offsetof(struct service_config, field)
+#define IN_CONFIG(field)  offsetof(struct config, field)
+#define DAY               (INT64_C(86400) * 1000000)
+
+static const char *const level_names[] = {"error", "warning", "notice", "info", "debug", NULL};
+#ifdef HAVE_SECCOMP
+static const char *const sandbox_names[] = {"off", "basic", "strict", NULL};
+#else
+static const char *const sandbox_names[] = {"off", "basic", NULL};
+#endif
+
+/* In the order of preforkd.conf(5) and of --dump. */
+const struct key schema[] = {
+	{"log_level", &type_choice, KEY_MASTER, IN_CONFIG(log_level), 0, 0, "info", level_names},
+
+	{"listen", &type_list, KEY_SERVICE, IN_SERVICE(listen), 0, 0, NULL, NULL},
+	{"builtin", &type_text, KEY_SERVICE, IN_SERVICE(builtin), 0, 0, "", NULL},
+	{"module", &type_text, KEY_SERVICE, IN_SERVICE(module), 0, 0, "", NULL},
+	{"enabled", &type_bool, KEY_DEFAULT, IN_SERVICE(enabled), 0, 0, "true", NULL},
+
+	{"workers", &type_count, KEY_DEFAULT, IN_SERVICE(workers), 1, BOARD_SLOTS / 2, "4", NULL},
+	{"start_timeout", &type_duration, KEY_DEFAULT, IN_SERVICE(start_timeout), 0, DAY, "30s",
+	 NULL},
+	{"recycle_after", &type_count, KEY_DEFAULT, IN_SERVICE(recycle_after), 0, INT64_MAX, "0",
+	 NULL},
+
+	{"idle_timeout", &type_duration, KEY_DEFAULT, IN_SERVICE(idle_timeout), 0, 365 * DAY, "1m",
+	 NULL},
+	{"stop_timeout", &type_duration, KEY_DEFAULT, IN_SERVICE(stop_timeout), 0, DAY, "30s",
+	 NULL},
+	{"log_connections", &type_bool, KEY_DEFAULT, IN_SERVICE(log_connections), 0, 0, "false",
+	 NULL},
+
+	{"backlog", &type_count, KEY_DEFAULT, IN_SERVICE(backlog), 1, INT_MAX, "4096", NULL},
+	{"nodelay", &type_bool, KEY_DEFAULT, IN_SERVICE(nodelay), 0, 0, "true", NULL},
+	{"keepalive", &type_bool, KEY_DEFAULT, IN_SERVICE(keepalive), 0, 0, "true", NULL},
+	{"defer_accept", &type_duration, KEY_DEFAULT, IN_SERVICE(defer_accept), 0, DAY, "0", NULL},
+	{"free_bind", &type_bool, KEY_DEFAULT, IN_SERVICE(free_bind), 0, 0, "false", NULL},
+	{"bind_device", &type_text, KEY_DEFAULT, IN_SERVICE(bind_device), 0, 15, "", NULL},
+	{"socket_user", &type_text, KEY_DEFAULT, IN_SERVICE(socket_user), 0, 0, "", NULL},
+	{"socket_group", &type_text, KEY_DEFAULT, IN_SERVICE(socket_group), 0, 0, "", NULL},
+	{"socket_mode", &type_mode, KEY_DEFAULT, IN_SERVICE(socket_mode), 0, 0, "0660", NULL},
+
+	{"user", &type_text, KEY_DEFAULT, IN_SERVICE(user), 0, 0, "", NULL},
+	{"group", &type_text, KEY_DEFAULT, IN_SERVICE(group), 0, 0, "", NULL},
+	{"chroot", &type_path, KEY_DEFAULT, IN_SERVICE(chroot), 0, 0, "", NULL},
+	{"directory", &type_path, KEY_DEFAULT, IN_SERVICE(directory), 0, 0, "/", NULL},
+	{"umask", &type_mode, KEY_DEFAULT, IN_SERVICE(umask), 0, 0, "0022", NULL},
+	{"nice", &type_optional, KEY_DEFAULT, IN_SERVICE(nice), -20, 19, "inherit", NULL},
+	{"limit_nofile", &type_optional, KEY_DEFAULT, IN_SERVICE(limit_nofile), 16, INT_MAX,
+	 "inherit", NULL},
+	{"limit_as", &type_optional_size, KEY_DEFAULT, IN_SERVICE(limit_as), 0, INT64_MAX,
+	 "inherit", NULL},
+	{"limit_cpu", &type_optional, KEY_DEFAULT, IN_SERVICE(limit_cpu), 1, INT_MAX, "inherit",
+	 NULL},
+	{"limit_nproc", &type_optional, KEY_DEFAULT, IN_SERVICE(limit_nproc), 0, INT_MAX, "inherit",
+	 NULL},
+	{"limit_core", &type_optional_size, KEY_DEFAULT, IN_SERVICE(limit_core), 0, INT64_MAX,
+	 "inherit", NULL},
+	{"sandbox", &type_choice, KEY_DEFAULT, IN_SERVICE(sandbox), 0, 0, NULL, sandbox_names},
+};
+const size_t schema_count = sizeof(schema) / sizeof(schema[0]);
+
+const struct key *schema_find(const char *name)
+{
+	for (size_t i = 0; i < schema_count; i++)
+		if (strcmp(schema[i].name, name) == 0)
+			return &schema[i];
+	return NULL;
+}
+
+/* Levenshtein distance of short words. */
+static size_t distance(const char *a, const char *b)
+{
+	size_t row[64], la = strlen(a), lb = strlen(b);
+
+	if (lb >= 63)
+		return 99;
+	for (size_t j = 0; j <= lb; j++)
+		row[j] = j;
+	for (size_t i = 1; i <= la; i++) {
+		size_t corner = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= lb; j++) {
+			size_t up = row[j], best = corner + (a[i - 1] != b[j - 1]);
+
+			if (up + 1 < best)
+				best = up + 1;
+			if (row[j - 1] + 1 < best)
+				best = row[j - 1] + 1;
+			corner = up;
+			row[j] = best;
+		}
+	}
+	return row[lb];
+}
+
+const struct key *schema_guess(const char *name)
+{
+	const struct key *best = NULL;
+	size_t least = 3;
+
+	for (size_t i = 0; i < schema_count; i++) {
+		size_t d = distance(name, schema[i].name);
+
+		if (d < least && d < strlen(schema[i].name) / 2) {
+			least = d;
+			best = &schema[i];
+		}
+	}
+	return best;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: ISC */
+/* The way to the board, and how its numbers and texts are shown. */
+#include <config.h>
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "ctl/ctl.h"
+
+int ctl_board_open(const struct ctl *ctl, struct board_reader *reader, struct error *err)
+{
+	char path[PATH_MAX];
+	const char *directory = ctl->directory;
+
+	if (!directory) {
+		if (board_default_directory(ctl->instance, path, sizeof(path), err) < 0)
+			return -1;
+		directory = path;
+	}
+	if (board_open(reader, directory, err) == 0)
+		return 0;
+	if (err->code == EX_UNAVAILABLE)
+		error_set(err, CTL_EXIT_NOT_RUNNING, "not running: %s", err->text);
+	return -1;
+}
+
+uint64_t ctl_now(int clock)
+{
+	struct timespec now = {0};
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000;
+}
+
+const char *ctl_escape(char *text, size_t room, const char *from)
+{
+	log_escape(text, room, from, strlen(from));
+	return text;
+}
+
+const char *ctl_age(char *text, uint64_t usec)
+{
+	uint64_t s = usec / USEC_PER_SEC;
+
+	if (s < 60)
+		snprintf(text, CTL_AGE_MAX, "%" PRIu64 "s", s);
+	else if (s < 3600)
+		snprintf(text, CTL_AGE_MAX, "%" PRIu64 "m %" PRIu64 "s", s / 60, s % 60);
+	else if (s < 86400)
+		snprintf(text, CTL_AGE_MAX, "%" PRIu64 "h %" PRIu64 "m", s / 3600, s % 3600 / 60);
+	else
+		snprintf(text, CTL_AGE_MAX, "%" PRIu64 "d %" PRIu64 "h", s / 86400,
+			 s % 86400 / 3600);
+	return text;
+}
+
+uint64_t ctl_open(const uint64_t connections[CONNECTION_FIELDS])
+{
+	uint64_t open = board_open_connections(connections);
+
+	return open <= connections[CONN_accepted] ? open : 0;
+}
+
+uint64_t ctl_sum(const uint64_t connections[CONNECTION_FIELDS], const char *prefix)
+{
+	uint64_t sum = 0;
+
+	for (int i = 0; i < CONNECTION_FIELDS; i++)
+		if (strncmp(connection_fields[i].name, prefix, strlen(prefix)) == 0)
+			sum += connections[i];
+	return sum;
+}
+
+const char *ctl_ledger(char *text, const uint64_t connections[CONNECTION_FIELDS])
+{
+	snprintf(text, CTL_LEDGER_MAX,
+		 "%" PRIu64 " accepted, %" PRIu64 " finished, %" PRIu64 " refused, %" PRIu64
+		 " timed out, %" PRIu64 " aborted, %" PRIu64 " open",
+		 connections[CONN_accepted], connections[CONN_finished],
+		 ctl_sum(connections, "refused_"), connections[CONN_timed_out],
+		 ctl_sum(connections, "aborted_"), ctl_open(connections));
+	return text;
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: ISC */
+/* What the verbs of preforkctl share: the command line, the verbs, the way to the board. */
+#ifndef CTL_CTL_H
+#define CTL_CTL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/parse.h"
+#include "board/read.h"
+
+/* Exit codes beside those of sysexits(3). */
+#define CTL_EXIT_FAILED      1 /* refused by the master; running, but degraded */
+#define CTL_EXIT_NOT_RUNNING 3
+
+/* The command line. Options of every verb: those that a verb does not take stay zero. */
+struct ctl {
+	const char *instance;
+	const char *directory; /* NULL: the instance's default */
+	bool json;
+	bool help;
+	bool version;
+	bool no_newline;
+	bool no_reply;
+	bool no_wait;
+	bool workers;
+	uint64_t timeout_usec; /* 0: none */
+};
+
+/* Groups of options, for a verb to say which it takes. */
+enum option_group {
+	OPTIONS_GLOBAL = 1 << 0,
+	OPTIONS_JSON = 1 << 1,
+	OPTIONS_TIMEOUT = 1 << 2,
+	OPTIONS_CALL = 1 << 3,
+	OPTIONS_STATUS = 1 << 4,
+	OPTIONS_ORDER = 1 << 5
+};
+
+/* Returns an exit code, or -1 with err. argv holds the arguments after the verb and its options. */
+typedef int ctl_verb_run(const struct ctl *ctl, int argc, char **argv, struct error *err);
+
+struct ctl_verb {
+	const char *name;
+	ctl_verb_run *run;
+	const char *usage;
+	const char *help;
+	unsigned options;      /* of enum option_group */
+	uint64_t timeout_usec; /* without --timeout */
+};
+
+ctl_verb_run call_run;
+ctl_verb_run status_run;
+ctl_verb_run reload_run;
+ctl_verb_run recycle_run;
+ctl_verb_run stop_run;
+
+/* The table of verbs ends with a row without a name. err of verbs_find: EX_USAGE. */
+const struct ctl_verb *verbs_find(const struct ctl_verb *verbs, const char *name,
+				  struct error *err);
+/* What --help prints; verb NULL: for the whole program. Return 0. */
+int verbs_help(const struct ctl_verb *verbs);
+int verb_help(const struct ctl_verb *verb);
+
+/*
+ * Reads options of the groups into ctl. With stop_at_verb the first argument that is no option ends
+ * them; else options and arguments may be mixed. Returns the index of the first argument (getopt
+ * has moved them to the end), or -1 with err.
+ */
+int options_parse(struct ctl *ctl, unsigned groups, bool stop_at_verb, int argc, char **argv,
+		  struct error *err);
+void options_help(unsigned groups);
+
+/* Maps the board of the instance. Returns 0, or -1 with err: CTL_EXIT_NOT_RUNNING when there is
+ * none. */
+int ctl_board_open(const struct ctl *ctl, struct board_reader *reader, struct error *err);
+
+/* Microseconds of CLOCK_MONOTONIC or CLOCK_REALTIME. */
+uint64_t ctl_now(int clock);
+/* Text that others wrote, made safe to show. */
+const char *ctl_escape(char *text, size_t room, const char *from);
+/* `5s` `3m 20s` `2h 5m` `4d 3h`, for people. CTL_AGE_MAX bytes. Returns text. */
+#define CTL_AGE_MAX 48
+const char *ctl_age(char *text, uint64_t usec);
+
+/* The connections that are open; 0 where a corrupted board says that more ended than began. */
+uint64_t ctl_open(const uint64_t connections[CONNECTION_FIELDS]);
+/* The connection fields whose names begin with prefix (`refused`, `aborted`), added up. */
+uint64_t ctl_sum(const uint64_t connections[CONNECTION_FIELDS], const char *prefix);
+/* Room for `1200 accepted, 1190 finished, 7 refused, 0 timed out, 0 aborted, 3 open`. */
+#define CTL_LEDGER_MAX 200
+const char *ctl_ledger(char *text, const uint64_t connections[CONNECTION_FIELDS]);
+
+#endif

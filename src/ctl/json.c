@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: ISC */
+#include <config.h>
+
+#include <sysexits.h>
+
+#include "ctl/json.h"
+
+#ifdef HAVE_JANSSON
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+/* More than the largest number of JSON in C can only be a corrupted board. */
+static json_t *number(uint64_t value)
+{
+	return json_integer(value <= INT64_MAX ? (json_int_t)value : INT64_MAX);
+}
+
+/* As it is: JSON has escapes of its own. Only what is not UTF-8 cannot be a string there. */
+static json_t *text(const char *from)
+{
+	char safe[BOARD_VERDICT_MAX];
+	json_t *string = json_string(from);
+
+	return string ? string : json_string(ctl_escape(safe, sizeof(safe), from));
+}
+
+/* jansson's `_new` calls take a NULL for a value and fail; memory is the only thing that can be
+ * short here, and main's check of what was written shows it. */
+static void add_fields(json_t *object, const struct field_info *fields, const uint64_t *values,
+		       size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		json_object_set_new(object, fields[i].name, number(values[i]));
+}
+
+static json_t *connections_of(const uint64_t connections[CONNECTION_FIELDS])
+{
+	json_t *object = json_object();
+
+	add_fields(object, connection_fields, connections, CONNECTION_FIELDS);
+	json_object_set_new(object, "open", number(ctl_open(connections)));
+	return object;
+}
+
+static json_t *pool_of(const struct pool_view *pool)
+{
+	json_t *object = json_object();
+
+	json_object_set_new(object, "service", text(pool->service));
+	json_object_set_new(object, "address", text(pool->address));
+	json_object_set_new(object, "handler", text(pool->handler));
+	add_fields(object, pool_fields, pool->values, POOL_FIELDS);
+	json_object_set_new(object, "idle", number(pool->idle));
+	json_object_set_new(object, "busy", number(pool->busy));
+	json_object_set_new(object, "degraded", json_boolean(pool_degraded(pool)));
+	json_object_set_new(object, "torn", json_boolean(pool->torn));
+	json_object_set_new(object, "connections", connections_of(pool->connections));
+	return object;
+}
+
+static json_t *time_of(const struct snapshot *snapshot, uint64_t monotonic_usec)
+{
+	if (monotonic_usec == 0)
+		return json_null();
+	return number(snapshot->realtime_usec - snapshot_age(snapshot, monotonic_usec));
+}
+
+static json_t *client_of(const struct worker_view *worker)
+{
+	char client[ADDRESS_TEXT_MAX];
+
+	if (*worker_client(worker, client) == '\0')
+		return json_null();
+	return json_string(client);
+}
+
+static json_t *worker_of(const struct snapshot *snapshot, const struct worker_view *worker)
+{
+	const struct pool_view *pool = &snapshot->pools[worker->pool];
+	json_t *object = json_object();
+
+	json_object_set_new(object, "pid", number(worker->pid));
+	json_object_set_new(object, "service", text(pool->service));
+	json_object_set_new(object, "address", text(pool->address));
+	json_object_set_new(object, "state", json_string(slot_state_names[worker->state]));
+	json_object_set_new(object, "leaving", json_boolean(worker->leaving));
+	json_object_set_new(object, "generation", number(worker->generation));
+	json_object_set_new(object, "started_usec", time_of(snapshot, worker->started_usec));
+	json_object_set_new(object, "since_usec", time_of(snapshot, worker->since_usec));
+	json_object_set_new(object, "client", client_of(worker));
+	json_object_set_new(object, "torn", json_boolean(worker->torn));
+	json_object_set_new(object, "connections", connections_of(worker->connections));
+	return object;
+}
+
+static json_t *instance_of(const struct snapshot *snapshot)
+{
+	const struct instance_view *instance = &snapshot->instance;
+	json_t *object = json_object();
+
+	json_object_set_new(object, "instance", text(instance->instance));
+	json_object_set_new(object, "version", text(instance->version));
+	json_object_set_new(object, "state", json_string(master_state_names[instance->state]));
+	json_object_set_new(object, "degraded", json_boolean(snapshot_degraded(snapshot)));
+	json_object_set_new(object, "pid", number(instance->pid));
+	json_object_set_new(object, "started_usec", number(instance->started_usec));
+	add_fields(object, instance_fields, instance->values, INSTANCE_FIELDS);
+	json_object_set_new(object, "connections", connections_of(instance->connections));
+	return object;
+}
+
+/* Frees object. */
+static int print(json_t *object, struct error *err)
+{
+	int result = 0;
+
+	if (!object || json_dumpf(object, stdout, JSON_INDENT(2)) < 0)
+		result = error_set(err, EX_IOERR, "JSON could not be written: %s", strerror(errno));
+	putchar('\n');
+	json_decref(object);
+	return result;
+}
+
+int json_status(const struct snapshot *snapshot, struct error *err)
+{
+	json_t *object = instance_of(snapshot);
+	json_t *pools = json_array(), *workers = json_array();
+
+	for (uint32_t i = 0; i < snapshot->pool_count; i++)
+		json_array_append_new(pools, pool_of(&snapshot->pools[i]));
+	for (uint32_t i = 0; i < snapshot->worker_count; i++)
+		json_array_append_new(workers, worker_of(snapshot, &snapshot->workers[i]));
+	json_object_set_new(object, "pools", pools);
+	json_object_set_new(object, "workers", workers);
+	return print(object, err);
+}
+
+int json_verdict(const char *verb, const struct verdict_view *verdict, const uint64_t *totals,
+		 struct error *err)
+{
+	json_t *object = json_object();
+
+	json_object_set_new(object, "verb", json_string(verb));
+	json_object_set_new(object, "number", number(verdict->finished));
+	json_object_set_new(object, "failed", json_boolean(verdict->failed));
+	json_object_set_new(object, "at_usec", number(verdict->at_usec));
+	json_object_set_new(object, "text", text(verdict->text));
+	if (totals)
+		json_object_set_new(object, "connections", connections_of(totals));
+	return print(object, err);
+}
+
+#else
+
+static int built_without(struct error *err)
+{
+	return error_set(err, EX_UNAVAILABLE, "--json: this preforkctl was built without jansson");
+}
+
+int json_status(const struct snapshot *snapshot, struct error *err)
+{
+	(void)snapshot;
+	return built_without(err);
+}
+
+int json_verdict(const char *verb, const struct verdict_view *verdict, const uint64_t *totals,
+		 struct error *err)
+{
+	(void)verb, (void)verdict, (void)totals;
+	return built_without(err);
+}
+
+#endif

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: ISC */
+/* The verb status: the board once. */
+#include <config.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+#include <time.h>
+
+#include "ctl/ctl.h"
+#include "ctl/json.h"
+#include "ctl/snapshot.h"
+#include "ctl/table.h"
+
+/* A text of the board and room for its escapes. */
+#define SHOWN_MAX (4 * BOARD_ADDRESS_MAX)
+
+static const struct table_column pool_columns[] = {
+	{"SERVICE", TABLE_LEFT},   {"ADDRESS", TABLE_LEFT},  {"HANDLER", TABLE_LEFT},
+	{"WORKERS", TABLE_RIGHT},  {"BUSY", TABLE_RIGHT},    {"ACCEPTED", TABLE_RIGHT},
+	{"FINISHED", TABLE_RIGHT}, {"REFUSED", TABLE_RIGHT}, {"TIMED-OUT", TABLE_RIGHT},
+	{"ABORTED", TABLE_RIGHT},  {"", TABLE_LEFT},
+};
+
+static const struct table_column worker_columns[] = {
+	{"PID", TABLE_RIGHT},         {"SERVICE", TABLE_LEFT},     {"ADDRESS", TABLE_LEFT},
+	{"STATE", TABLE_LEFT},        {"GENERATION", TABLE_RIGHT}, {"AGE", TABLE_RIGHT},
+	{"CONNECTIONS", TABLE_RIGHT}, {"SINCE", TABLE_RIGHT},      {"CLIENT", TABLE_LEFT},
+};
+
+static const char *format_time(char *text, size_t room, uint64_t realtime_usec)
+{
+	time_t seconds = (time_t)(realtime_usec / USEC_PER_SEC);
+	struct tm parts;
+
+	if (!localtime_r(&seconds, &parts) ||
+	    strftime(text, room, "%Y-%m-%d %H:%M:%S %Z", &parts) == 0)
+		snprintf(text, room, "?");
+	return text;
+}
+
+static void print_totals(const struct snapshot *snapshot)
+{
+	uint64_t ready = 0, wanted = 0, busy = 0;
+	char ledger[CTL_LEDGER_MAX];
+
+	for (uint32_t i = 0; i < snapshot->pool_count; i++) {
+		ready += snapshot->pools[i].values[POOL_workers_ready];
+		wanted += snapshot->pools[i].values[POOL_workers_wanted];
+		busy += snapshot->pools[i].busy;
+	}
+	printf("%" PRIu32 " pool%s, %" PRIu64 "/%" PRIu64 " workers ready, %" PRIu64 " busy\n",
+	       snapshot->pool_count, snapshot->pool_count == 1 ? "" : "s", ready, wanted, busy);
+	printf("%s\n", ctl_ledger(ledger, snapshot->instance.connections));
+}
+
+static void print_headline(const struct snapshot *snapshot)
+{
+	const struct instance_view *instance = &snapshot->instance;
+	uint64_t now = snapshot->realtime_usec, started = instance->started_usec;
+	char name[4 * BOARD_NAME_MAX], version[4 * BOARD_NAME_MAX], since[64], age[CTL_AGE_MAX];
+
+	printf("preforkd %s: %s%s, pid %" PRIu32 ", since %s (%s), generation %" PRIu64
+	       ", version %s\n",
+	       ctl_escape(name, sizeof(name), instance->instance),
+	       master_state_names[instance->state], snapshot_degraded(snapshot) ? ", degraded" : "",
+	       instance->pid, format_time(since, sizeof(since), started),
+	       ctl_age(age, started < now ? now - started : 0),
+	       instance->values[INSTANCE_generation],
+	       ctl_escape(version, sizeof(version), instance->version));
+}
+
+/* The last column: what is out of the ordinary about a pool. */
+static const char *pool_note(const struct pool_view *pool, char *text, size_t room)
+{
+	uint64_t backoff = pool->values[POOL_backoff_usec];
+	uint64_t leaving = pool->values[POOL_workers_leaving];
+	size_t length = 0;
+
+	text[0] = '\0';
+	if (backoff)
+		length += (size_t)snprintf(text, room, "degraded: backs off %" PRIu64 " ms",
+					   backoff / 1000);
+	else if (pool_degraded(pool))
+		length += (size_t)snprintf(text, room, "degraded");
+	if (leaving)
+		length += (size_t)snprintf(text + length, room - length, "%s%" PRIu64 " leaving",
+					   length ? ", " : "", leaving);
+	if (pool->torn)
+		snprintf(text + length, room - length, "%storn", length ? ", " : "");
+	return text;
+}
+
+static void add_pool(struct table *table, const struct pool_view *pool)
+{
+	char text[SHOWN_MAX], note[128];
+
+	table_add(table, "%s", ctl_escape(text, sizeof(text), pool->service));
+	table_add(table, "%s", ctl_escape(text, sizeof(text), pool->address));
+	table_add(table, "%s", ctl_escape(text, sizeof(text), pool->handler));
+	table_add(table, "%" PRIu64 "/%" PRIu64, pool->values[POOL_workers_ready],
+		  pool->values[POOL_workers_wanted]);
+	table_add(table, "%" PRIu64, pool->busy);
+	table_add(table, "%" PRIu64, pool->connections[CONN_accepted]);
+	table_add(table, "%" PRIu64, pool->connections[CONN_finished]);
+	table_add(table, "%" PRIu64, ctl_sum(pool->connections, "refused_"));
+	table_add(table, "%" PRIu64, pool->connections[CONN_timed_out]);
+	table_add(table, "%" PRIu64, ctl_sum(pool->connections, "aborted_"));
+	table_add(table, "%s", pool_note(pool, note, sizeof(note)));
+}
+
+static void add_worker(struct table *table, const struct snapshot *snapshot,
+		       const struct worker_view *worker)
+{
+	const struct pool_view *pool = &snapshot->pools[worker->pool];
+	char text[SHOWN_MAX], age[CTL_AGE_MAX], client[ADDRESS_TEXT_MAX];
+
+	table_add(table, "%" PRIu32, worker->pid);
+	table_add(table, "%s", ctl_escape(text, sizeof(text), pool->service));
+	table_add(table, "%s", ctl_escape(text, sizeof(text), pool->address));
+	table_add(table, "%s%s", worker_state(worker), worker->torn ? " (torn)" : "");
+	table_add(table, "%" PRIu32, worker->generation);
+	table_add(table, "%s", ctl_age(age, snapshot_age(snapshot, worker->started_usec)));
+	table_add(table, "%" PRIu64, worker->connections[CONN_accepted]);
+	table_add(table, "%s",
+		  worker->since_usec ? ctl_age(age, snapshot_age(snapshot, worker->since_usec))
+				     : "");
+	table_add(table, "%s", worker_client(worker, client));
+}
+
+static int print_table(struct table *table, struct error *err)
+{
+	int result = 0;
+
+	putchar('\n');
+	if (table_print(table) < 0)
+		result = error_set(err, EX_OSERR, "%s", strerror(errno));
+	table_free(table);
+	return result;
+}
+
+static int print_text(const struct snapshot *snapshot, bool workers, struct error *err)
+{
+	struct table pool_table = TABLE(pool_columns);
+	struct table worker_table = TABLE(worker_columns);
+
+	print_headline(snapshot);
+	print_totals(snapshot);
+	for (uint32_t i = 0; i < snapshot->pool_count; i++)
+		add_pool(&pool_table, &snapshot->pools[i]);
+	if (print_table(&pool_table, err) < 0)
+		return -1;
+	if (!workers)
+		return 0;
+	for (uint32_t i = 0; i < snapshot->worker_count; i++)
+		add_worker(&worker_table, snapshot, &snapshot->workers[i]);
+	return print_table(&worker_table, err);
+}
+
+static int exit_code(const struct snapshot *snapshot)
+{
+	if (snapshot->instance.state == MASTER_GONE)
+		return CTL_EXIT_NOT_RUNNING;
+	return snapshot_healthy(snapshot) ? 0 : CTL_EXIT_FAILED;
+}
+
+int status_run(const struct ctl *ctl, int argc, char **argv, struct error *err)
+{
+	struct board_reader reader;
+	struct snapshot snapshot;
+	int result;
+
+	if (ctl_board_open(ctl, &reader, err) < 0)
+		return -1;
+	result = snapshot_take(&snapshot, &reader, argv, argc, err);
+	if (result == 0 && ctl->json)
+		result = json_status(&snapshot, err);
+	else if (result == 0)
+		result = print_text(&snapshot, ctl->workers, err);
+	if (result == 0)
+		result = exit_code(&snapshot);
+	snapshot_free(&snapshot);
+	board_close(&reader);
+	return result;
+}

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: ISC */
+#include <config.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "master/crew.h"
+
+/* How often a worker that was told to leave is looked at: an idle one is signalled again. */
+#define LEAVE_USEC UINT64_C(100000)
+#define DRAIN_USEC UINT64_C(10000)
+
+void held_config_release(struct held_config *held)
+{
+	if (!held || --held->users > 0)
+		return;
+	config_free(held->config);
+	free(held);
+}
+
+/* ---- begin and end ---- */
+
+static int open_handler(struct crew *crew, struct error *err)
+{
+	const struct service_config *s = crew->service;
+
+	crew->setup = (struct preforkd_setup){
+		.service = s->name,
+		.options = s->options,
+		.option_count = s->option_count,
+	};
+	return handler_open(&crew->handler, *s->builtin ? s->builtin : NULL,
+			    *s->module ? s->module : NULL, &crew->setup, err);
+}
+
+static void mark_udp_port(struct crew *crew, bool ours)
+{
+	const struct endpoint *e = &crew->listener->bound;
+
+	if (e->type != SOCK_DGRAM || e->addr.any.sa_family == AF_UNIX)
+		return;
+	/* The port is at the same place in both families. */
+	board_udp_port(&crew->master->board, ntohs(e->addr.in.sin_port), ours);
+}
+
+struct crew *crew_new(struct master *m, struct held_config *held,
+		      const struct service_config *service, struct listener *listener,
+		      struct error *err)
+{
+	struct crew *crew = mem_new(1, sizeof(*crew));
+
+	held->users++;
+	*crew = (struct crew){.master = m,
+			      .state = CREW_GATED,
+			      .held = held,
+			      .service = service,
+			      .fingerprint = config_fingerprint(service),
+			      .listener = listener,
+			      .board = -1,
+			      .stop_usec = POOL_NEVER,
+			      .gate = -1,
+			      .report = -1};
+	if (open_handler(crew, err) < 0) {
+		crew_free(crew);
+		return NULL;
+	}
+	crew->board = board_pool_open(&m->board, service->name, listener->address,
+				      crew->handler.handler->name);
+	mark_udp_port(crew, true);
+	if (crew->board < 0) {
+		error_set(err, EX_CONFIG, "more than %d addresses", BOARD_POOLS);
+		crew_free(crew);
+		return NULL;
+	}
+	return crew;
+}
+
+void crew_free(struct crew *crew)
+{
+	if (crew->listener->users == 1)
+		mark_udp_port(crew, false);
+	for (size_t i = 0; i < crew->worker_count; i++) {
+		sd_event_source_disable_unref(crew->workers[i]->child);
+		free(crew->workers[i]);
+	}
+	handler_close(&crew->handler);
+	listener_release(crew->listener);
+	held_config_release(crew->held);
+	free(crew->fingerprint);
+	free(crew->workers);
+	free(crew);
+}
+
+/* ---- counting ---- */
+
+static unsigned *count_of(struct worker *worker)
+{
+	struct pool_counts *c = &worker->crew->counts;
+
+	if (worker->leaving)
+		return &c->leaving;
+	if (worker->epoch != worker->crew->epoch)
+		return &c->old;
+	return worker->ready ? &c->ready : &c->starting;
+}
+
+static void publish(struct crew *crew)
+{
+	const struct pool_counts *c = &crew->counts;
+	struct board *board = &crew->master->board;
+
+	/* A pool that only leaves shares its record with the one that replaced it. */
+	if (crew->state != CREW_SERVING && crew->state != CREW_DRAINING)
+		return;
+	board_pool_set(board, crew->board, POOL_generation, crew->generation);
+	board_pool_set(board, crew->board, POOL_workers_wanted, crew->service->workers);
+	board_pool_set(board, crew->board, POOL_workers_running, crew->worker_count);
+	board_pool_set(board, crew->board, POOL_workers_ready, c->ready + c->old);
+	board_pool_set(board, crew->board, POOL_workers_leaving, c->leaving);
+	board_pool_set(board, crew->board, POOL_backoff_usec,
+		       crew->health.failures ? crew->health.retry - crew->health.last_failure : 0);
+}
+
+bool crew_is_full(const struct crew *crew)
+{
+	return crew->counts.ready >= crew->service->workers;
+}
+
+bool crew_is_degraded(const struct crew *crew)
+{
+	return crew->health.failures > 0;
+}
+
+void crew_look(struct crew *crew)
+{
+	for (size_t i = 0; i < crew->worker_count; i++) {
+		struct worker *w = crew->workers[i];
+
+		if (w->ready || board_slot_state(&crew->master->board, w->slot) == SLOT_STARTING)
+			continue;
+		--*count_of(w);
+		w->ready = true;
+		++*count_of(w);
+	}
+}
+
+/* ---- leaving ---- */
+
+static void signal_worker(struct worker *w, int signal)
+{
+	/* By pidfd: never a pid that was used again. ESRCH: it ended a moment ago. */
+	sd_event_source_send_child_signal(w->child, signal, NULL, 0);
+}
+
+/*
+ * Only an idle worker is signalled: it waits in accept(). A busy one reads the word when its client
+ * is done; a signal would disturb the handler. What the board says of it is a hint, hence again and
+ * again.
+ */
+static void nudge(struct worker *w, uint64_t now)
+{
+	if (board_slot_state(&w->crew->master->board, w->slot) != SLOT_BUSY)
+		signal_worker(w, SIGTERM);
+	w->signal_usec = now + LEAVE_USEC;
+}
+
+static void kill_worker(struct worker *w)
+{
+	w->killed = true;
+	signal_worker(w, SIGKILL);
+}
+
+static void tell(struct worker *w, uint64_t now)
+{
+	uint64_t timeout = w->crew->service->stop_timeout;
+
+	if (w->leaving)
+		return;
+	--*count_of(w);
+	w->leaving = true;
+	++*count_of(w);
+	w->kill_usec = timeout ? now + timeout : POOL_NEVER;
+	if (w->crew->stop_usec < w->kill_usec)
+		w->kill_usec = w->crew->stop_usec;
+	board_slot_tell(&w->crew->master->board, w->slot, WORD_LEAVE);
+	nudge(w, now);
+}
+
+static uint64_t attend_leaving(struct crew *crew, uint64_t now)
+{
+	uint64_t next = POOL_NEVER;
+
+	for (size_t i = 0; crew->counts.leaving && i < crew->worker_count; i++) {
+		struct worker *w = crew->workers[i];
+
+		if (!w->leaving || w->killed)
+			continue;
+		if (now >= w->kill_usec) {
+			log_warning("service \"%s\" [%s]: worker %d did not leave within its "
+				    "stop_timeout; killed",
+				    crew->service->name, crew->listener->address, (int)w->pid);
+			kill_worker(w);
+			continue;
+		}
+		if (now >= w->signal_usec)
+			nudge(w, now);
+		next = next < w->signal_usec ? next : w->signal_usec;
+		next = next < w->kill_usec ? next : w->kill_usec;
+	}
+	return next;
+}
+
+static void tell_all(struct crew *crew, uint64_t now)
+{
+	for (size_t i = 0; i < crew->worker_count; i++)
+		tell(crew->workers[i], now);
+}
+
+void crew_leave(struct crew *crew)
+{
+	crew->state = CREW_LEAVING;
+	tell_all(crew, master_now());
+}
+
+void crew_drain(struct crew *crew)
+{
+	uint64_t timeout = crew->service->stop_timeout;
+
+	if (crew->state == CREW_DRAINING || crew->state == CREW_LEAVING)
+		return;
+	crew->state = CREW_DRAINING;
+	crew->stop_usec = timeout ? master_now() + timeout : POOL_NEVER;
+	listener_refuse_new(crew->listener);
+}
+
+void crew_kill(struct crew *crew)
+{
+	for (size_t i = 0; i < crew->worker_count; i++)
+		kill_worker(crew->workers[i]);
+	crew->state = CREW_LEAVING;
+	crew->stop_usec = 0;
+}
+
+/* ---- working ---- */
+
+static void start(struct crew *crew, unsigned count, uint64_t now)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (spawn_worker(crew) == 0)
+			continue;
+		log_error("service \"%s\" [%s]: fork: %s; trying again with growing pauses",
+			  crew->service->name, crew->listener->address, strerror(errno));
+		board_pool_add(&crew->master->board, crew->board, POOL_fork_errors, 1);
+		pool_failed(&crew->health, now, master_random(crew->master));
+		return;
+	}
+}
+
+static void retire(struct crew *crew, unsigned count, uint64_t now)
+{
+	for (size_t i = 0; i < crew->worker_count && count > 0; i++) {
+		struct worker *w = crew->workers[i];
+
+		if (w->leaving || w->epoch == crew->epoch)
+			continue;
+		tell(w, now);
+		count--;
+	}
+}
+
+static uint64_t follow_policy(struct crew *crew, uint64_t now)
+{
+	const struct pool_settings settings = {
+		.workers = (unsigned)crew->service->workers,
+		.max_starting = crew->master->max_starting,
+	};
+	struct pool_plan plan = pool_plan(&settings, &crew->counts, &crew->health, now);
+
+	start(crew, plan.start, now);
+	retire(crew, plan.retire, now);
+	return plan.start ? pool_plan(&settings, &crew->counts, &crew->health, now).next_usec
+			  : plan.next_usec;
+}
+
+/* The workers serve until the queue is empty; then they go, and a look after the last tells whether
+ * somebody came through in between. */
+static uint64_t drain_step(struct crew *crew, uint64_t now)
+{
+	bool empty = listener_is_empty(crew->listener);
+
+	if (empty || now >= crew->stop_usec) {
+		if (!empty) {
+			log_warning("service \"%s\" [%s]: clients still wait in the queue after "
+				    "stop_timeout; closed on them",
+				    crew->service->name, crew->listener->address);
+			board_pool_add(&crew->master->board, crew->board, POOL_queued_at_close, 1);
+		}
+		crew_leave(crew);
+		return attend_leaving(crew, now);
+	}
+	follow_policy(crew, now);
+	return now + DRAIN_USEC;
+}
+
+uint64_t crew_step(struct crew *crew, uint64_t now)
+{
+	uint64_t next = POOL_NEVER, leaving;
+
+	if (crew->state == CREW_LEAVING && crew->worker_count == 0 && crew->listener->draining &&
+	    crew->listener->users == 1 && now < crew->stop_usec &&
+	    !listener_is_empty(crew->listener))
+		crew->state = CREW_DRAINING;
+	if (crew->state == CREW_DRAINING)
+		next = drain_step(crew, now);
+	else if (crew->state != CREW_LEAVING)
+		next = follow_policy(crew, now);
+	leaving = attend_leaving(crew, now);
+	publish(crew);
+	return next < leaving ? next : leaving;
+}
+
+void crew_serve(struct crew *crew, uint32_t generation)
+{
+	crew->state = CREW_SERVING;
+	crew->generation = generation;
+	crew->gate = crew->report = -1;
+}
+
+void crew_recycle(struct crew *crew)
+{
+	struct pool_counts *c = &crew->counts;
+
+	crew->epoch++;
+	c->old += c->ready + c->starting;
+	c->ready = c->starting = 0;
+}
+
+void crew_recycle_undo(struct crew *crew)
+{
+	struct pool_counts *c = &crew->counts;
+
+	*c = (struct pool_counts){0};
+	for (size_t i = 0; i < crew->worker_count; i++) {
+		crew->workers[i]->epoch = crew->epoch;
+		++*count_of(crew->workers[i]);
+	}
+}
+
+/* ---- deaths ---- */
+
+static void describe(const siginfo_t *info, char *text, size_t room)
+{
+	if (info->si_code == CLD_EXITED)
+		snprintf(text, room, "exited with status %d", info->si_status);
+	else
+		snprintf(text, room, "killed by SIG%s%s", sigabbrev_np(info->si_status),
+			 info->si_code == CLD_DUMPED ? " (core dumped)"
+			 : info->si_status == SIGKILL
+				 ? " (by the kernel for want of memory, or by hand)"
+				 : "");
+}
+
+static void log_death(const struct worker *w, const siginfo_t *info, int open)
+{
+	const struct crew *crew = w->crew;
+	bool left = info->si_code == CLD_EXITED && info->si_status == 0;
+	char cause[128];
+
+	if (w->killed)
+		snprintf(cause, sizeof(cause), "killed after stop_timeout or by a second stop");
+	else
+		describe(info, cause, sizeof(cause));
+	log_line(left && w->ready && !open ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING,
+		 "service \"%s\" [%s]: worker %d %s%s%s%s", crew->service->name,
+		 crew->listener->address, (int)w->pid, cause,
+		 open ? " while it served a client" : "", w->ready ? "" : " before it was ready",
+		 open < 0 ? "; its counters made no sense and are dropped" : "");
+}
+
+static void forget_worker(struct worker *w)
+{
+	struct crew *crew = w->crew;
+
+	--*count_of(w);
+	for (size_t i = 0; i < crew->worker_count; i++) {
+		if (crew->workers[i] == w) {
+			crew->workers[i] = crew->workers[--crew->worker_count];
+			break;
+		}
+	}
+	sd_event_source_disable_unref(w->child);
+	free(w);
+}
+
+void crew_reap(struct worker *w, const siginfo_t *info)
+{
+	struct crew *crew = w->crew;
+	struct master *m = crew->master;
+	uint64_t accepted = board_slot_accepted(&m->board, w->slot), now = master_now();
+	bool left = info->si_code == CLD_EXITED && info->si_status == 0, expected;
+	int open;
+
+	crew_look(crew);
+	expected = w->leaving || w->killed || (left && w->ready);
+	open = board_slot_fold(&m->board, w->slot);
+	log_death(w, info, open);
+	if (!expected)
+		board_pool_add(&m->board, crew->board, POOL_workers_died, 1);
+	if (!expected && accepted == 0)
+		pool_failed(&crew->health, now, master_random(m));
+	else if (accepted > 0)
+		pool_succeeded(&crew->health);
+	forget_worker(w);
+	master_step_at(m, now);
+}

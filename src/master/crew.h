@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: ISC */
+/* A pool at work: its listener, its handler, its workers. */
+#ifndef MASTER_CREW_H
+#define MASTER_CREW_H
+
+#include "handlers/instance.h"
+#include "master/listener.h"
+#include "master/master.h"
+#include "master/pool.h"
+
+/* A configuration that pools still refer to. */
+struct held_config {
+	struct config *config;
+	unsigned users;
+};
+void held_config_release(struct held_config *held);
+
+struct worker {
+	struct crew *crew;
+	pid_t pid;
+	int slot;
+	sd_event_source *child;
+	unsigned epoch; /* the crew's, when it was forked */
+	bool ready, leaving, killed;
+	uint64_t signal_usec; /* while leaving: when to look at it again */
+	uint64_t kill_usec;   /* while leaving: when to end it, or POOL_NEVER */
+};
+
+enum crew_state {
+	CREW_GATED, /* starts behind the gate of its generation */
+	CREW_SERVING,
+	CREW_DRAINING, /* serves what is in the queue of a listener that nobody keeps */
+	CREW_LEAVING,  /* its workers are told to leave */
+};
+
+struct crew {
+	struct master *master;
+	enum crew_state state;
+	struct held_config *held;
+	const struct service_config *service;
+	char *fingerprint;
+	struct listener *listener;
+	struct handler_instance handler;
+	struct preforkd_setup setup;
+	int board; /* index of its pool on the board */
+	uint32_t generation;
+	struct worker **workers;
+	size_t worker_count;
+	struct pool_counts counts;
+	struct pool_health health;
+	unsigned epoch;
+	uint64_t stop_usec; /* while it drains or leaves: the end of stop_timeout, or POOL_NEVER */
+	int gate, report;   /* while gated: what its workers get of the transaction, else -1 */
+};
+
+/* A pool that is gated: its handler opened, its listener held, no worker yet. Returns NULL with
+ * err. Takes over the listener, whatever the result. */
+struct crew *crew_new(struct master *m, struct held_config *held,
+		      const struct service_config *service, struct listener *listener,
+		      struct error *err);
+/* After its last worker has gone, or when the master ends. */
+void crew_free(struct crew *crew);
+
+/* Starts and lets go what the policy says, signals and kills what is due. Returns when to look
+ * again. */
+uint64_t crew_step(struct crew *crew, uint64_t now);
+/* Looks which of its new workers are ready. */
+void crew_look(struct crew *crew);
+/* From now on its workers serve. */
+void crew_serve(struct crew *crew, uint32_t generation);
+/* Tells all to leave, when their listener goes on elsewhere. */
+void crew_leave(struct crew *crew);
+/* Keeps new clients out, serves the queue, then leaves. */
+void crew_drain(struct crew *crew);
+/* Ends all at once. */
+void crew_kill(struct crew *crew);
+/* Every worker of now is replaced in turn. */
+void crew_recycle(struct crew *crew);
+/* Forgets that: the old ones stay. */
+void crew_recycle_undo(struct crew *crew);
+bool crew_is_full(const struct crew *crew);
+bool crew_is_degraded(const struct crew *crew);
+
+/* Forks a worker. Returns 0, or -1 with errno. */
+int spawn_worker(struct crew *crew);
+/* A worker ended; `info` as of waitid(2). */
+void crew_reap(struct worker *worker, const siginfo_t *info);
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: ISC */
+/* An open listening or datagram socket. */
+#ifndef MASTER_LISTENER_H
+#define MASTER_LISTENER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "base/address.h"
+#include "base/error.h"
+
+struct service_config;
+
+struct listener {
+	int fd;
+	unsigned users;                    /* pools that hold it */
+	bool listening;                    /* listen() was called; datagram sockets need none */
+	bool draining;                     /* new clients are kept out */
+	struct endpoint endpoint;          /* as configured */
+	struct endpoint bound;             /* with the port that the kernel chose */
+	char configured[ADDRESS_TEXT_MAX]; /* both as text */
+	char address[ADDRESS_TEXT_MAX];
+	bool owns_path; /* a Unix socket's path, to unlink while it is still this one */
+	dev_t dev;
+	ino_t ino;
+};
+
+/*
+ * socket, options and bind; not yet listen: nobody can connect. A stale Unix socket is replaced; a
+ * live one is an error. Returns NULL with err, which names the address.
+ */
+struct listener *listener_bind(const struct endpoint *endpoint,
+			       const struct service_config *service, struct error *err);
+/* Sets what the service says on a socket that is already bound. */
+int listener_apply(struct listener *listener, const struct service_config *service,
+		   struct error *err);
+/* listen(2), where the type wants it; again to change the backlog. */
+int listener_listen(struct listener *listener, const struct service_config *service,
+		    struct error *err);
+/* One user less; the last one closes it and removes its path. */
+void listener_release(struct listener *listener);
+
+/* Keeps new clients out, those in the queue stay: the path is unlinked, new TCP handshakes and UDP
+ * datagrams dropped. */
+void listener_refuse_new(struct listener *listener);
+/* Whether that can be taken back, and doing so. */
+bool listener_can_reopen(const struct listener *listener);
+void listener_reopen(struct listener *listener);
+/* True when no client waits in the queue. */
+bool listener_is_empty(const struct listener *listener);
+/* Connections in the accept queue, or -1 where the kernel does not tell. */
+int listener_queue(const struct listener *listener);
+bool listener_port_is_fixed(const struct listener *listener);
+/* True when datagrams may come to any of the machine's addresses. */
+bool listener_is_wildcard(const struct listener *listener);
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: ISC */
+#include <config.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "base/mem.h"
+#include "handlers/instance.h"
+#include "handlers/table.h"
+#include "master/load.h"
+
+static const char *handler_key(const struct service_config *s)
+{
+	return *s->builtin ? "builtin" : "module";
+}
+
+/* Every kind of socket the service listens on must be one the handler serves. */
+static void check_sockets(const struct service_config *s, const struct preforkd_handler *handler,
+			  struct error_list *errors)
+{
+	for (size_t i = 0; i < s->listen.count; i++) {
+		int type = s->addresses[i].address.type;
+
+		if (!handler_serves(handler, type))
+			error_list_add(errors, EX_CONFIG, "%s: %s: %s \"%s\" does not serve %s",
+				       config_place(s, "listen"), s->listen.items[i],
+				       handler_key(s), handler->name,
+				       type == SOCK_DGRAM ? "datagrams" : "connections");
+	}
+}
+
+static void try_handler(const struct service_config *s, struct error_list *errors)
+{
+	const struct preforkd_setup setup = {
+		.service = s->name, .options = s->options, .option_count = s->option_count};
+	struct handler_instance instance;
+	struct error err = {0};
+
+	if (handler_open(&instance, *s->builtin ? s->builtin : NULL, *s->module ? s->module : NULL,
+			 &setup, &err) < 0) {
+		error_list_add(errors, EX_CONFIG, "%s: %s", config_place(s, handler_key(s)),
+			       err.text);
+		return;
+	}
+	check_sockets(s, instance.handler, errors);
+	handler_close(&instance);
+}
+
+static struct config *read_config(const struct options *options, struct error_list *errors)
+{
+	struct entries *entries;
+
+	if (options->service)
+		return config_build(entries_copy(options->service), errors);
+	entries = entries_new();
+	if (entries_read(entries, options->config_file, errors) == 0)
+		return config_build(entries, errors);
+	/* What could be read is looked at too, so that all mistakes are shown; not what is missing.
+	 */
+	config_free(config_build(entries, errors));
+	return NULL;
+}
+
+struct config *load_config(const struct options *options, struct error_list *errors)
+{
+	struct config *config = read_config(options, errors);
+
+	if (!config)
+		return NULL;
+	config_resolve(config, errors);
+	for (size_t i = 0; i < config->service_count; i++)
+		try_handler(&config->services[i], errors);
+	if (errors->count == 0)
+		return config;
+	config_free(config);
+	return NULL;
+}
+
+char *load_pack(const struct options *options, size_t *size)
+{
+	struct error_list errors = {0};
+	struct config *config = load_config(options, &errors);
+	char *bytes = NULL, *text;
+
+	if (config)
+		bytes = config_pack(config, size);
+	if (bytes)
+		return bytes;
+	/* No configuration begins with a count so large. */
+	text = errors.count ? error_list_join(&errors) : mem_text("out of memory");
+	bytes = mem_format("%c%c%c%c%c%c%c%c%c%s", 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+			   errors.code ? errors.code : EX_OSERR, text ? text : "");
+	*size = 9 + (text ? strlen(text) : 0);
+	return bytes;
+}
+
+struct config *load_unpack(const char *bytes, size_t size, struct error_list *errors)
+{
+	struct config *config;
+
+	if (size >= 9 && memcmp(bytes, "\xff\xff\xff\xff\xff\xff\xff\xff", 8) == 0) {
+		error_list_add(errors, (unsigned char)bytes[8], "%.*s", (int)(size - 9), bytes + 9);
+		return NULL;
+	}
+	config = size ? config_unpack(bytes, size, errors) : NULL;
+	if (!config && errors->count == 0)
+		error_list_add(errors, EX_SOFTWARE, "the load of the configuration crashed");
+	return config;
+}

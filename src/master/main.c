@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: ISC */
+#include <config.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/title.h"
+#include "config/options.h"
+#include "master/load.h"
+#include "master/master.h"
+
+static int report(struct error_list *errors)
+{
+	int code = errors->code;
+
+	for (size_t i = 0; errors->texts && errors->texts[i]; i++)
+		log_error("%s", errors->texts[i]);
+	error_list_free(errors);
+	return code;
+}
+
+/* --check and --dump. */
+static int show(const struct options *options)
+{
+	struct error_list errors = {0};
+	struct config *config = load_config(options, &errors);
+	char *text;
+
+	if (!config)
+		return report(&errors);
+	if (options->action == ACTION_CHECK) {
+		log_info("%s: ok, %zu service%s",
+			 options->config_file ? options->config_file : "command line",
+			 config->service_count, config->service_count == 1 ? "" : "s");
+	} else {
+		text = config_dump(config);
+		fputs(text ? text : "", stdout);
+		free(text);
+	}
+	config_free(config);
+	return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
+}
+
+static int act(const struct options *options)
+{
+	switch (options->action) {
+	case ACTION_HELP:
+		fputs(options_help, stdout);
+		return EX_OK;
+	case ACTION_VERSION:
+		puts("preforkd " PACKAGE_VERSION);
+		return EX_OK;
+	case ACTION_CHECK:
+	case ACTION_DUMP:
+		return show(options);
+	case ACTION_RUN:
+		break;
+	}
+	return master_run(options);
+}
+
+int main(int argc, char **argv)
+{
+	struct options options;
+	struct error err = {0};
+	int code;
+
+	title_init(argc, argv);
+	log_open("preforkd", LOG_LEVEL_INFO);
+	if (options_parse(argc, argv, &options, &err) < 0) {
+		log_error("%s", err.text);
+		return err.code;
+	}
+	if (options.log_level_given)
+		log_set_level(options.log_level);
+	code = act(&options);
+	entries_free(options.service);
+	return code;
+}

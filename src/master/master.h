@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: ISC */
+/* The context of the master: one of it, handed to everyone. */
+#ifndef MASTER_MASTER_H
+#define MASTER_MASTER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <systemd/sd-event.h>
+
+#include "board/board.h"
+#include "config/config.h"
+#include "config/options.h"
+
+struct crew;
+struct transaction;
+
+struct master {
+	const struct options *options;
+	sd_event *event;
+	struct board board;
+	struct crew **crews; /* in the order of the configuration, those that leave behind */
+	size_t crew_count;
+	struct transaction *transaction; /* a load under way, or NULL */
+	uint32_t generation;             /* of the last successful load */
+	int wake_fd;                     /* eventfd: a worker became ready */
+	sd_event_source *step_timer;     /* the next thing to do */
+	struct rlimit nofile;            /* as it was at the start: what workers get */
+	unsigned max_starting;
+	uint32_t random;
+	bool reload_again; /* a reload was asked for during another */
+	bool recycling;
+	bool stopping;
+	int exit_code;
+	char status[256]; /* the last STATUS= sent */
+	uint64_t status_accepted, status_usec;
+};
+
+/* Loads the configuration, starts the first generation and runs until the end. Returns the exit
+ * code. */
+int master_run(const struct options *options);
+
+/* Has the event loop call master_step() now, or at the latest at `usec` (CLOCK_MONOTONIC). */
+void master_step_at(struct master *m, uint64_t usec);
+/* CLOCK_MONOTONIC in microseconds, not the loop's cached time. */
+uint64_t master_now(void);
+/* A number that differs between workers, for jitter. */
+uint32_t master_random(struct master *m);
+/* Ends everything: no new clients, those there are are served; a second time they are cut off. */
+void master_stop(struct master *m, const char *reason);
+
+#endif

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: ISC */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "master/loader.h"
+#include "master/load.h"
+#include "master/notify.h"
+#include "master/transaction.h"
+
+static void transaction_free(struct transaction *t)
+{
+	loader_cancel(t->loader);
+	for (int i = 0; i < 2; i++) {
+		fd_close(&t->gate[i]);
+		fd_close(&t->report[i]);
+	}
+	held_config_release(t->held);
+	free(t->crews);
+	free(t->old);
+	free(t->fates);
+	free(t);
+}
+
+static struct transaction *transaction_new(struct master *m)
+{
+	struct transaction *t = mem_new(1, sizeof(*t));
+
+	*t = (struct transaction){.gate = {-1, -1}, .report = {-1, -1}, .begun = master_now()};
+	m->transaction = t;
+	return t;
+}
+
+/* ---- start ---- */
+
+static void set_deadline(struct transaction *t)
+{
+	t->deadline = POOL_NEVER;
+	for (size_t i = 0; i < t->crew_count; i++) {
+		uint64_t timeout = t->crews[i]->service->start_timeout;
+
+		if (t->crews[i]->state == CREW_GATED && timeout && t->begun + timeout < t->deadline)
+			t->deadline = t->begun + timeout;
+	}
+}
+
+/* Everything up to the forks. */
+static int prepare(struct master *m, struct transaction *t, struct config *config,
+		   struct error *err)
+{
+	t->held = mem_new(1, sizeof(*t->held));
+	*t->held = (struct held_config){.config = config, .users = 1};
+	if (pipe2(t->gate, O_CLOEXEC) < 0 || pipe2(t->report, O_CLOEXEC | O_NONBLOCK) < 0)
+		return error_set(err, EX_OSERR, "pipe: %s", strerror(errno));
+	t->begun = master_now();
+	if (assemble(m, t, err) < 0)
+		return -1;
+	set_deadline(t);
+	master_step_at(m, 0);
+	return 0;
+}
+
+/* ---- the ends ---- */
+
+static void adopt_crews(struct master *m, struct crew **crews, size_t count)
+{
+	m->crews = mem_grow(m->crews, m->crew_count + count, sizeof(struct crew *));
+	memcpy(m->crews + m->crew_count, crews, count * sizeof(struct crew *));
+	m->crew_count += count;
+}
+
+/* A line for each mistake. */
+static void log_result(int code, const char *text)
+{
+	while (*text) {
+		size_t length = strcspn(text, "\n");
+
+		log_line(code ? LOG_LEVEL_ERROR : LOG_LEVEL_NOTICE, "reload: %.*s", (int)length,
+			 text);
+		text += length + (text[length] == '\n');
+	}
+}
+
+/* Result of a reload to those who asked; the first load has no one but its exit code. */
+static void conclude(struct master *m, bool initial, int code, const char *text)
+{
+	if (initial && code) {
+		log_error("%s", text);
+		m->exit_code = code;
+		sd_event_exit(m->event, code);
+		return;
+	}
+	if (!initial) {
+		log_result(code, text);
+		board_add(&m->board, INSTANCE_reloads_failed, code ? 1 : 0);
+		board_verdict_finish(&m->board, VERDICT_RELOAD, code, text);
+	}
+	board_set_state(&m->board, m->stopping ? MASTER_STOPPING : MASTER_RUNNING);
+	notify_ready(m);
+	if (m->reload_again && !m->stopping) {
+		m->reload_again = false;
+		transaction_begin_reload(m);
+	}
+}
+
+static void undo(struct master *m, struct transaction *t)
+{
+	for (size_t i = 0; i < t->crew_count; i++) {
+		struct crew *crew = t->crews[i];
+
+		if (crew->state != CREW_GATED)
+			continue;
+		/* Nobody was ever accepted here: nothing is lost. */
+		crew_kill(crew);
+		adopt_crews(m, &crew, 1);
+	}
+	transaction_free(t);
+	m->transaction = NULL;
+}
+
+void transaction_abort(struct master *m, int code, const char *reason)
+{
+	struct transaction *t = m->transaction;
+	bool initial = t->initial;
+
+	undo(m, t);
+	conclude(m, initial, code, reason);
+	master_step_at(m, 0);
+}
+
+static size_t retire_old(const struct transaction *t)
+{
+	size_t dropped = 0;
+
+	for (size_t i = 0; i < t->old_count; i++) {
+		if (t->fates[i] == RELOAD_REPLACED)
+			crew_leave(t->old[i]);
+		else if (t->fates[i] == RELOAD_DROPPED)
+			crew_drain(t->old[i]);
+		dropped += t->fates[i] == RELOAD_DROPPED && t->old[i]->state != CREW_LEAVING;
+	}
+	return dropped;
+}
+
+/* The crews of the new generation first, then those that leave. */
+static void reorder(struct master *m, struct transaction *t)
+{
+	struct crew **rest = mem_new(m->crew_count, sizeof(struct crew *));
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->crew_count; i++) {
+		bool kept = false;
+
+		for (size_t j = 0; j < t->crew_count && !kept; j++)
+			kept = t->crews[j] == m->crews[i];
+		if (!kept)
+			rest[n++] = m->crews[i];
+	}
+	m->crew_count = 0;
+	adopt_crews(m, t->crews, t->crew_count);
+	adopt_crews(m, rest, n);
+	free(rest);
+}
+
+static int listen_all(const struct transaction *t, struct error *err)
+{
+	for (size_t i = 0; i < t->crew_count; i++) {
+		struct crew *crew = t->crews[i];
+		struct error why;
+
+		if (crew->state != CREW_GATED)
+			continue;
+		if (listener_apply(crew->listener, crew->service, &why) < 0 ||
+		    listener_listen(crew->listener, crew->service, &why) < 0)
+			return error_set(err, why.code, "%s: %s",
+					 config_place(crew->service, "listen"), why.text);
+		listener_reopen(crew->listener);
+	}
+	return 0;
+}
+
+static void tell_addresses(const struct transaction *t)
+{
+	for (size_t i = 0; i < t->crew_count; i++) {
+		const struct crew *crew = t->crews[i];
+
+		if (crew->state == CREW_GATED)
+			log_info("service \"%s\": listening on %s (%llu workers)",
+				 crew->service->name, crew->listener->address,
+				 (unsigned long long)crew->service->workers);
+	}
+}
+
+static void commit(struct master *m)
+{
+	struct transaction *t = m->transaction;
+	struct error err;
+	char text[200];
+	bool initial = t->initial;
+	size_t dropped = 0;
+
+	if (listen_all(t, &err) < 0) {
+		transaction_abort(m, err.code, err.text);
+		return;
+	}
+	m->generation++;
+	board_set(&m->board, INSTANCE_generation, m->generation);
+	log_set_level(m->options->log_level_given ? m->options->log_level
+						  : (enum log_level)t->held->config->log_level);
+	tell_addresses(t);
+	dropped = retire_old(t);
+	for (size_t i = 0; i < t->crew_count; i++)
+		if (t->crews[i]->state == CREW_GATED)
+			crew_serve(t->crews[i], m->generation);
+	reorder(m, t);
+	snprintf(text, sizeof(text), "generation %u: %u kept, %u replaced, %u added, %zu dropped",
+		 m->generation, t->actions[RELOAD_KEEP],
+		 t->actions[RELOAD_REPLACE] + t->actions[RELOAD_TAKE], t->actions[RELOAD_ADD],
+		 dropped);
+	transaction_free(t); /* closes the gate's other end: it opens */
+	m->transaction = NULL;
+	conclude(m, initial, 0, text);
+	master_step_at(m, 0);
+}
+
+/* ---- start: until all are ready ---- */
+
+/* What a worker said before it gave up, or "". */
+static void read_report(const struct transaction *t, char *text, size_t room)
+{
+	ssize_t n = read(t->report[0], text, room - 1);
+
+	if (n < 0)
+		n = 0;
+	text[n] = '\0';
+	text[strcspn(text, "\n")] = '\0';
+}
+
+static void fail_start(struct master *m, const struct crew *crew, const char *what)
+{
+	char said[ERROR_TEXT_MAX / 2], text[2 * ERROR_TEXT_MAX];
+
+	read_report(m->transaction, said, sizeof(said));
+	snprintf(text, sizeof(text), "service \"%s\" [%s]: %s%s%s", crew->service->name,
+		 crew->listener->address, what, *said ? ": " : "", said);
+	transaction_abort(m, EX_UNAVAILABLE, text);
+}
+
+static uint64_t step_start(struct master *m, uint64_t now)
+{
+	struct transaction *t = m->transaction;
+	bool all = true;
+
+	for (size_t i = 0; i < t->crew_count; i++) {
+		struct crew *crew = t->crews[i];
+		bool full = crew->state != CREW_GATED || crew_is_full(crew);
+
+		all = all && full;
+		if (!full && crew_is_degraded(crew)) {
+			fail_start(m, crew, "a worker failed before it was ready");
+			return POOL_NEVER;
+		}
+		if (!full && now >= t->deadline) {
+			fail_start(m, crew, "not ready within start_timeout");
+			return POOL_NEVER;
+		}
+	}
+	if (all)
+		commit(m);
+	return all ? POOL_NEVER : t->deadline;
+}
+
+uint64_t transaction_step(struct master *m, uint64_t now)
+{
+	struct transaction *t = m->transaction;
+	uint64_t next = POOL_NEVER, crew_next;
+
+	if (!t || t->loader)
+		return POOL_NEVER;
+	for (size_t i = 0; i < t->crew_count; i++) {
+		if (t->crews[i]->state != CREW_GATED)
+			continue;
+		crew_look(t->crews[i]);
+		crew_next = crew_step(t->crews[i], now);
+		next = crew_next < next ? crew_next : next;
+	}
+	crew_next = step_start(m, now);
+	return crew_next < next ? crew_next : next;
+}
+
+/* ---- begin ---- */
+
+int transaction_begin(struct master *m, struct config *config, struct error *err)
+{
+	struct transaction *t = transaction_new(m);
+	int status;
+
+	t->initial = true;
+	status = prepare(m, t, config, err);
+	if (status < 0)
+		undo(m, t);
+	return status;
+}
+
+static void on_loaded(struct master *m, const char *bytes, size_t size)
+{
+	struct transaction *t = m->transaction;
+	struct error_list errors = {0};
+	struct config *config;
+	struct error err;
+	char *text;
+
+	t->loader = NULL;
+	config = load_unpack(bytes, size, &errors);
+	if (!config) {
+		text = error_list_join(&errors);
+		transaction_abort(m, errors.code, text ? text : "out of memory");
+		free(text);
+	} else if (prepare(m, t, config, &err) < 0) {
+		transaction_abort(m, err.code, err.text);
+	}
+	error_list_free(&errors);
+}
+
+void transaction_begin_reload(struct master *m)
+{
+	struct transaction *t;
+	struct error err;
+
+	if (m->transaction) {
+		m->reload_again = true;
+		return;
+	}
+	t = transaction_new(m);
+	board_add(&m->board, INSTANCE_reloads, 1);
+	board_verdict_begin(&m->board, VERDICT_RELOAD);
+	board_set_state(&m->board, MASTER_RELOADING);
+	notify_reloading(m);
+	t->loader = loader_start(m, on_loaded, &err);
+	if (!t->loader)
+		transaction_abort(m, err.code, err.text);
+}

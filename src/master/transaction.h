@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A load of the configuration, the first one or a reload: everything that can fail is done while
+ * the generation before serves on; then it is committed in one go, or undone.
+ *
+ *   load      in a child process, under a time limit (the first one: in the master, before anything
+ * runs) bind      new listeners, not yet listening; handlers opened start     new workers, held at
+ * a gate before their first accept, until all are ready commit    listen, open the gate, tell the
+ * workers that were replaced to leave
+ */
+#ifndef MASTER_TRANSACTION_H
+#define MASTER_TRANSACTION_H
+
+#include "master/crew.h"
+#include "master/loader.h"
+#include "master/reload.h"
+
+struct transaction {
+	struct loader *loader; /* while the child loads */
+	struct held_config *held;
+	struct crew **crews; /* the next generation: new ones and kept ones, in order */
+	size_t crew_count;
+	struct crew **old; /* what the plan compared with */
+	enum reload_fate *fates;
+	size_t old_count;
+	unsigned actions[RELOAD_ADD + 1]; /* how many of each */
+	int gate[2], report[2];
+	uint64_t begun, deadline;
+	bool initial;
+};
+
+/* The first generation, of a configuration that was loaded (taken over). Returns 0, or -1 with err.
+ */
+int transaction_begin(struct master *m, struct config *config, struct error *err);
+/* A reload; its result is a verdict. */
+void transaction_begin_reload(struct master *m);
+/* Looks whether it can be committed or has failed. Returns when to look again. */
+uint64_t transaction_step(struct master *m, uint64_t now);
+/* Undoes it: the generation before serves on. */
+void transaction_abort(struct master *m, int code, const char *reason);
+
+/* Its pools: kept, or made with their listeners bound and handlers opened. Returns 0, or -1 with
+ * err. */
+int assemble(struct master *m, struct transaction *t, struct error *err);
+
+#endif

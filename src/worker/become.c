@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: ISC */
+#include <config.h>
+
+#include <errno.h>
+#include <grp.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/title.h"
+#include "worker/worker.h"
+
+static int failed(struct error *err, const char *what, const char *about)
+{
+	return error_set(err, errno == EPERM || errno == EACCES ? EX_NOPERM : EX_OSERR, "%s %s: %s",
+			 what, about, strerror(errno));
+}
+
+static int keep_own_descriptors(const struct worker_job *job, struct error *err)
+{
+	const int keep[] = {job->listener, job->gate, job->report, job->wake, job->board};
+
+	if (fd_close_others(keep, sizeof(keep) / sizeof(keep[0])) < 0)
+		return failed(err, "closing", "the master's descriptors");
+	return 0;
+}
+
+static int set_limits(const struct worker_job *job, struct error *err)
+{
+	setrlimit(RLIMIT_NOFILE, &job->nofile);
+	for (size_t i = 0; i < job->limit_count; i++) {
+		struct rlimit limit = {job->limits[i].value, job->limits[i].value};
+
+		if (setrlimit((__rlimit_resource_t)job->limits[i].resource, &limit) < 0)
+			return failed(err, "setting", "a resource limit (limit_...)");
+	}
+	if (job->set_nice && setpriority(PRIO_PROCESS, 0, job->nice) < 0)
+		return failed(err, "setting", "nice");
+	return 0;
+}
+
+static int change_root(const struct worker_job *job, struct error *err)
+{
+	if (!job->chroot_directory)
+		return 0;
+	if (chroot(job->chroot_directory) < 0 || chdir("/") < 0)
+		return failed(err, "chroot", job->chroot_directory);
+	return 0;
+}
+
+/* Each step is checked, and the result too: a worker must never run on as root. */
+static int change_user(const struct identity *who, struct error *err)
+{
+	uid_t ruid, euid, suid;
+
+	if (who->change_user && setgroups(who->group_count, who->groups) < 0)
+		return failed(err, "changing", "supplementary groups");
+	if (who->change_group && setresgid(who->gid, who->gid, who->gid) < 0)
+		return failed(err, "changing", "group");
+	if (who->change_user && setresuid(who->uid, who->uid, who->uid) < 0)
+		return failed(err, "changing", "user");
+	if (who->change_user && (getresuid(&ruid, &euid, &suid) < 0 || ruid != who->uid ||
+				 euid != who->uid || suid != who->uid))
+		return error_set(err, EX_OSERR, "the user did not change");
+	return 0;
+}
+
+static int die_with_parent(const struct worker_job *job, struct error *err)
+{
+	/* After the change of user, which clears it. TERM: a client that is being served is served.
+	 */
+	if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0)
+		return failed(err, "setting", "the parent-death signal");
+	if (getppid() != job->master)
+		return error_set(err, EX_TEMPFAIL, "the master is gone");
+	return 0;
+}
+
+int worker_become(const struct worker_job *job, struct error *err)
+{
+	if (setpgid(0, 0) < 0)
+		return failed(err, "making", "a process group");
+	title_set("preforkd: %s [%s]", job->service, job->address);
+	if (keep_own_descriptors(job, err) < 0 || set_limits(job, err) < 0 ||
+	    change_root(job, err) < 0 || change_user(&job->identity, err) < 0 ||
+	    die_with_parent(job, err) < 0)
+		return -1;
+	umask(job->umask);
+	if (chdir(job->directory ? job->directory : "/") < 0)
+		return failed(err, "directory", job->directory ? job->directory : "/");
+	if (job->sandbox != SANDBOX_OFF && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return failed(err, "setting", "no_new_privs");
+	return 0;
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: ISC */
+#include <config.h>
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/address.h"
+#include "base/log.h"
+#include "board/write.h"
+#include "worker/loop.h"
+#include "worker/stop.h"
+
+#define LINGER_USEC  UINT64_C(2000000)
+#define LINGER_BYTES (1024 * 1024)
+
+/* Big enough for every peer that is shown; an autobound Unix name is short. */
+union peer {
+	struct sockaddr any;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+	struct sockaddr_un un;
+};
+
+/*
+ * Unread input would turn the close into a reset, and a reset can eat the reply on its way. So: say
+ * that we are done, and read what the client still sends, within bounds.
+ */
+static void close_gently(int fd)
+{
+	uint64_t end = loop_now() + LINGER_USEC;
+	size_t room = LINGER_BYTES;
+	static char waste[65536];
+
+	if (shutdown(fd, SHUT_WR) < 0)
+		return;
+	for (;;) {
+		uint64_t now = loop_now();
+		struct pollfd p = {.fd = fd, .events = POLLIN};
+		ssize_t n;
+
+		if (now >= end || poll(&p, 1, (int)((end - now + 999) / 1000)) == 0)
+			return;
+		n = recv(fd, waste, sizeof(waste), MSG_DONTWAIT);
+		if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
+			return;
+		if (n > 0 && (size_t)n >= room)
+			return;
+		room -= n > 0 ? (size_t)n : 0;
+	}
+}
+
+static void set_idle_timeout(int fd, uint64_t usec)
+{
+	struct timeval tv = {.tv_sec = (time_t)(usec / 1000000),
+			     .tv_usec = (suseconds_t)(usec % 1000000)};
+
+	/* On the client's socket, never on the listener: there it would end accept(). */
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+}
+
+static void log_connection(const struct preforkd_client *client, enum connection_field outcome,
+			   uint64_t usec)
+{
+	char peer[ADDRESS_TEXT_MAX];
+
+	log_info("client %s: %s after %llu.%03llu ms",
+		 address_format_peer(client->peer, client->peer_len, peer),
+		 connection_fields[outcome].name, (unsigned long long)usec / 1000,
+		 (unsigned long long)usec % 1000);
+}
+
+static enum connection_field serve(const struct worker_job *job,
+				   const struct preforkd_client *client)
+{
+	int result = job->handler->serve(job->state, client);
+
+	if (result == 0)
+		close_gently(client->fd);
+	if (result >= 0)
+		return CONN_finished;
+	return errno == EAGAIN ? CONN_timed_out : CONN_aborted_error;
+}
+
+static void serve_connection(struct loop *loop, int fd, union peer *peer, socklen_t len)
+{
+	const struct worker_job *job = loop->job;
+	uint64_t begin = loop_now(), end;
+	enum connection_field outcome;
+	struct preforkd_client client = {
+		.fd = fd,
+		.type = job->type,
+		.peer = &peer->any,
+		.peer_len = len > sizeof(*peer) ? sizeof(*peer) : len,
+		.service = job->service,
+		.number = ++loop->served,
+	};
+
+	client.peer_len = address_unmap(&peer->any, client.peer_len);
+	slot_begin(job->slot, client.peer, client.peer_len, begin);
+	if (job->idle_timeout_usec)
+		set_idle_timeout(fd, job->idle_timeout_usec);
+	outcome = serve(job, &client);
+	close(fd);
+	end = loop_now();
+	slot_end(job->slot, outcome, end);
+	if (job->log_connections)
+		log_connection(&client, outcome, end - begin);
+}
+
+int loop_connections(struct loop *loop)
+{
+	union peer peer;
+
+	while (!loop_ends(loop)) {
+		socklen_t len = sizeof(peer);
+		int fd = accept4(loop->job->listener, &peer.any, &len, SOCK_CLOEXEC);
+
+		if (fd >= 0)
+			serve_connection(loop, fd, &peer, len);
+		else if (loop_failed(loop, "accept", errno) < 0)
+			return stop_came() ? 0 : -1;
+	}
+	return 0;
+}

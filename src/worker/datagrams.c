@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: ISC */
+#include <config.h>
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/address.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "board/write.h"
+#include "worker/guard.h"
+#include "worker/loop.h"
+#include "worker/stop.h"
+
+#define DATAGRAM_MAX 65536
+
+/* One datagram on its way through the worker. */
+struct exchange {
+	union {
+		struct sockaddr any;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+		struct sockaddr_un un;
+	} source, shown; /* as received, for the reply; unmapped, for people and handlers */
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) +
+			   CMSG_SPACE(sizeof(struct in_pktinfo))];
+	} control;
+	struct iovec iov;
+	struct msghdr msg;
+	bool to_many; /* it was sent to a broadcast or multicast address */
+};
+
+static char request[DATAGRAM_MAX];
+static char reply[DATAGRAM_MAX];
+
+static void prepare(struct exchange *x, bool wildcard)
+{
+	x->iov = (struct iovec){.iov_base = request, .iov_len = sizeof(request)};
+	x->msg = (struct msghdr){
+		.msg_name = &x->source,
+		.msg_namelen = sizeof(x->source),
+		.msg_iov = &x->iov,
+		.msg_iovlen = 1,
+		.msg_control = wildcard ? &x->control : NULL,
+		.msg_controllen = wildcard ? sizeof(x->control) : 0,
+	};
+}
+
+/* Turns the address a datagram came to into the address its reply leaves from. */
+static void reply_from_inet(struct exchange *x, struct in_pktinfo *info)
+{
+	/* spec_dst is the local address that belongs to the destination: for a unicast the same. */
+	x->to_many = info->ipi_addr.s_addr != info->ipi_spec_dst.s_addr;
+	info->ipi_ifindex = 0;
+}
+
+static void reply_from_inet6(struct exchange *x, struct in6_pktinfo *info)
+{
+	x->to_many = IN6_IS_ADDR_MULTICAST(&info->ipi6_addr) ||
+		     (IN6_IS_ADDR_V4MAPPED(&info->ipi6_addr) && info->ipi6_addr.s6_addr[12] >= 224);
+	/* Any but a link-local address may leave by another interface. */
+	if (!IN6_IS_ADDR_LINKLOCAL(&info->ipi6_addr))
+		info->ipi6_ifindex = 0;
+}
+
+/* The control data of the request becomes that of the reply, in place. */
+static void turn_control(struct exchange *x)
+{
+	x->to_many = false;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&x->msg); c; c = CMSG_NXTHDR(&x->msg, c)) {
+		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO)
+			reply_from_inet(x, (struct in_pktinfo *)(void *)CMSG_DATA(c));
+		else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO)
+			reply_from_inet6(x, (struct in6_pktinfo *)(void *)CMSG_DATA(c));
+	}
+}
+
+static size_t reply_room(const struct worker_job *job)
+{
+	return job->handler->flags & PREFORKD_SMALL_REPLIES ? GUARD_REPLY_MAX : sizeof(reply);
+}
+
+static enum connection_field send_reply(struct exchange *x, int fd, size_t size)
+{
+	ssize_t n;
+
+	/* A Unix client without an address cannot be answered. */
+	if (x->msg.msg_namelen <= sizeof(sa_family_t))
+		return CONN_finished;
+	x->iov = (struct iovec){.iov_base = reply, .iov_len = size};
+	do {
+		n = sendmsg(fd, &x->msg, MSG_NOSIGNAL);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == EAGAIN ? CONN_timed_out : CONN_aborted_error;
+	return CONN_finished;
+}
+
+static enum connection_field answer(struct loop *loop, struct exchange *x, int fd, size_t size,
+				    socklen_t shown_len)
+{
+	const struct worker_job *job = loop->job;
+	const struct preforkd_datagram datagram = {
+		.data = request,
+		.size = size,
+		.peer = &x->shown.any,
+		.peer_len = shown_len,
+		.service = job->service,
+		.number = loop->served,
+	};
+	ssize_t n;
+
+	if (job->handler->flags & PREFORKD_REFUSE_LOOPS &&
+	    (x->to_many || guard_refuses(&x->shown.any, loop->master->udp_ports)))
+		return CONN_refused_guard;
+	n = job->handler->answer(job->state, &datagram, reply, reply_room(job));
+	if (n < 0)
+		return errno == EAGAIN ? CONN_timed_out : CONN_aborted_error;
+	return n == 0 ? CONN_finished : send_reply(x, fd, (size_t)n);
+}
+
+static void serve_datagram(struct loop *loop, struct exchange *x, int fd, size_t size)
+{
+	const struct worker_job *job = loop->job;
+	uint64_t begin = loop_now(), end;
+	enum connection_field outcome;
+	socklen_t len = x->msg.msg_namelen;
+
+	loop->served++;
+	if (len > sizeof(x->source))
+		len = sizeof(x->source);
+	x->shown.any.sa_family = AF_UNSPEC;
+	memcpy(&x->shown, &x->source, len);
+	len = address_unmap(&x->shown.any, len);
+	turn_control(x);
+	slot_begin(job->slot, &x->shown.any, len, begin);
+	outcome = answer(loop, x, fd, size, len);
+	end = loop_now();
+	slot_end(job->slot, outcome, end);
+	if (job->log_connections) {
+		char peer[ADDRESS_TEXT_MAX];
+
+		log_info("datagram of %zu bytes from %s: %s", size,
+			 address_format_peer(&x->shown.any, len, peer),
+			 connection_fields[outcome].name);
+	}
+}
+
+int loop_datagrams(struct loop *loop)
+{
+	struct exchange x;
+	/* A second descriptor: a stop between the receive and the send must not eat the reply. */
+	int reply_fd = dup(loop->job->listener);
+
+	if (reply_fd < 0) {
+		log_error("dup: %s", strerror(errno));
+		return -1;
+	}
+	while (!loop_ends(loop)) {
+		ssize_t n;
+
+		prepare(&x, loop->job->wildcard);
+		n = recvmsg(loop->job->listener, &x.msg, 0);
+		if (n >= 0)
+			serve_datagram(loop, &x, reply_fd, (size_t)n);
+		else if (loop_failed(loop, "recvmsg", errno) < 0)
+			break;
+	}
+	fd_close(&reply_fd);
+	return 0;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: ISC */
+/* All that a worker knows: what crosses the fork. Nothing of the configuration does. */
+#ifndef WORKER_JOB_H
+#define WORKER_JOB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include "board/layout.h"
+#include "preforkd/handler.h"
+
+enum sandbox_level { SANDBOX_OFF, SANDBOX_BASIC, SANDBOX_STRICT };
+
+/* Who a worker becomes. */
+struct identity {
+	bool change_user, change_group;
+	uid_t uid;
+	gid_t gid;
+	const gid_t *groups; /* supplementary */
+	size_t group_count;
+};
+
+struct resource_limit {
+	int resource; /* RLIMIT_... */
+	rlim_t value; /* soft and hard */
+};
+#define RESOURCE_LIMITS_MAX 8
+
+struct worker_job {
+	const char *service;
+	const char *address;
+	pid_t master;
+
+	/* descriptors, all open in the master at the fork; everything else is closed */
+	int listener;
+	int type;      /* SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM */
+	int gate;      /* read until its end before the first accept; -1: none */
+	int report;    /* where a failure before readiness is told; -1: in the log */
+	int wake;      /* eventfd that tells the master to look at the board */
+	int board;     /* `master`, read-only */
+	bool wildcard; /* datagrams may come to any of the machine's addresses */
+
+	struct slot *slot;
+	size_t slot_index;
+
+	const struct preforkd_handler *handler;
+	void *state; /* what its open() returned */
+
+	uint64_t idle_timeout_usec; /* 0: none */
+	uint64_t recycle_after;     /* connections, jitter already in it; 0: never */
+	bool log_connections;
+
+	/* process */
+	struct identity identity;
+	const char *chroot_directory; /* NULL: none */
+	const char *directory;        /* NULL: / */
+	mode_t umask;
+	bool set_nice;
+	int nice;
+	struct rlimit nofile; /* the daemon raised its own: what it was */
+	struct resource_limit limits[RESOURCE_LIMITS_MAX];
+	size_t limit_count;
+	enum sandbox_level sandbox;
+};
+
+#endif

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: ISC
+noinst_LTLIBRARIES += libworker.la
+libworker_la_SOURCES = \
+	src/worker/become.c \
+	src/worker/connections.c \
+	src/worker/datagrams.c \
+	src/worker/guard.c src/worker/guard.h \
+	src/worker/job.h \
+	src/worker/loop.c src/worker/loop.h \
+	src/worker/sandbox.c \
+	src/worker/stop.c src/worker/stop.h \
+	src/worker/worker.c src/worker/worker.h

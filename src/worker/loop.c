@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: ISC */
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "board/write.h"
+#include "worker/loop.h"
+#include "worker/stop.h"
+
+#define LOG_EVERY_USEC UINT64_C(60000000)
+
+uint64_t loop_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+bool loop_ends(const struct loop *loop)
+{
+	const struct worker_job *job = loop->job;
+
+	return atomic_load_explicit(&loop->master->owners[job->slot_index].word,
+				    memory_order_acquire) == WORD_LEAVE ||
+	       (job->recycle_after && loop->served >= job->recycle_after);
+}
+
+static const struct {
+	int errnum;
+	enum failure failure;
+} failures[] = {
+	/* the client, or its route, is gone */
+	{ECONNABORTED, FAILURE_NEXT},
+	{EPROTO, FAILURE_NEXT},
+	{EPERM, FAILURE_NEXT},
+	{EINTR, FAILURE_NEXT},
+	{EAGAIN, FAILURE_NEXT},
+	{EHOSTUNREACH, FAILURE_NEXT},
+	{ENETUNREACH, FAILURE_NEXT},
+	{ETIMEDOUT, FAILURE_NEXT},
+	{ECONNREFUSED, FAILURE_NEXT}, /* an answer of ours came back as an ICMP error */
+	{ECONNRESET, FAILURE_NEXT},
+	{ENOPROTOOPT, FAILURE_NEXT},
+	{EHOSTDOWN, FAILURE_NEXT},
+	{EOPNOTSUPP, FAILURE_NEXT},
+	{ENONET, FAILURE_NEXT},
+	/* the machine is short of something; accept fails at once even when no client is there */
+	{EMFILE, FAILURE_WAIT},
+	{ENFILE, FAILURE_WAIT},
+	{ENOBUFS, FAILURE_WAIT},
+	{ENOMEM, FAILURE_WAIT},
+	{ENETDOWN, FAILURE_WAIT},
+};
+
+enum failure loop_failure(int errnum)
+{
+	for (size_t i = 0; i < sizeof(failures) / sizeof(failures[0]); i++)
+		if (failures[i].errnum == errnum)
+			return failures[i].failure;
+	return FAILURE_FATAL;
+}
+
+int loop_failed(struct loop *loop, const char *call, int errnum)
+{
+	static struct log_limit limit;
+	const struct timespec pause = {.tv_nsec = 100000000};
+
+	if (stop_came())
+		return -1;
+	switch (loop_failure(errnum)) {
+	case FAILURE_NEXT:
+		return 0;
+	case FAILURE_WAIT:
+		slot_count(loop->job->slot, CONN_accept_errors);
+		if (log_limit_passes(&limit, LOG_EVERY_USEC))
+			log_warning("%s: %s; trying again every 100 ms", call, strerror(errnum));
+		nanosleep(&pause, NULL);
+		return 0;
+	case FAILURE_FATAL:
+		break;
+	}
+	log_error("%s: %s", call, strerror(errnum));
+	return -1;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: ISC */
+#include <config.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "board/write.h"
+#include "worker/loop.h"
+#include "worker/stop.h"
+#include "worker/worker.h"
+
+/* A new mapping from a read-only descriptor: the master's own, inherited, could be made writable.
+ */
+static const struct master_file *map_master(const struct worker_job *job, struct error *err)
+{
+	void *map = mmap(NULL, sizeof(struct master_file), PROT_READ, MAP_SHARED, job->board, 0);
+
+	if (map == MAP_FAILED) {
+		error_set(err, EX_OSERR, "mmap of the board: %s", strerror(errno));
+		return NULL;
+	}
+	return map;
+}
+
+static int enter(const struct worker_job *job, struct error *err)
+{
+	if (job->handler->enter && job->handler->enter(job->state) < 0)
+		return error_set(err, EX_SOFTWARE, "handler %s: enter: %s", job->handler->name,
+				 strerror(errno));
+	return 0;
+}
+
+/* Says that this worker is ready, and waits until its whole generation is. */
+static void be_ready(const struct worker_job *job)
+{
+	const uint64_t one = 1;
+	char byte;
+
+	slot_ready(job->slot, loop_now());
+	(void)!write(job->wake, &one, sizeof(one));
+	if (job->gate >= 0)
+		(void)!read(job->gate, &byte, 1);
+}
+
+_Noreturn static void give_up(const struct worker_job *job, const struct error *err)
+{
+	char line[ERROR_TEXT_MAX + 1];
+
+	if (job->report >= 0) {
+		snprintf(line, sizeof(line), "%.*s\n", ERROR_TEXT_MAX - 2, err->text);
+		fd_write_all(job->report, line, strlen(line));
+	} else {
+		log_error("%s", err->text);
+	}
+	_exit(err->code);
+}
+
+_Noreturn void worker_run(const struct worker_job *job)
+{
+	static char subject[BOARD_NAME_MAX + BOARD_ADDRESS_MAX + 16];
+	struct loop loop = {.job = job};
+	struct error err = {0};
+	int gate = job->gate, report = job->report, status;
+
+	snprintf(subject, sizeof(subject), "service \"%s\" [%s]", job->service, job->address);
+	log_set_subject(subject);
+	if (worker_become(job, &err) < 0 || stop_prepare(job->listener, &err) < 0)
+		give_up(job, &err);
+	loop.master = map_master(job, &err);
+	if (!loop.master || worker_sandbox(job, &err) < 0 || enter(job, &err) < 0)
+		give_up(job, &err);
+	fd_close(&report);
+	be_ready(job);
+	fd_close(&gate);
+	stop_arm();
+	status = job->type == SOCK_DGRAM ? loop_datagrams(&loop) : loop_connections(&loop);
+	slot_leaving(job->slot);
+	if (job->handler->leave)
+		job->handler->leave(job->state);
+	_exit(status < 0 ? EX_OSERR : WORKER_LEFT);
+}
