@@ -183,6 +183,7 @@ int main(int argc, char **argv)
 {
 	static pid_t workers[WORKERS_MAX];
 	struct plan plan;
+	siginfo_t info;
 	sigset_t waited, mask;
 	int listener, number;
 	int count = 0;
@@ -206,9 +207,10 @@ int main(int argc, char **argv)
 		announce(&plan, listener);
 	else
 		kill(getpid(), SIGCHLD);
-	number = sigwaitinfo(&waited, NULL);
+	number = sigwaitinfo(&waited, &info);
 	stop(&plan, workers, count);
 	if (number == SIGCHLD)
-		errx(EX_OSERR, "a worker could not start, or ended");
+		errx(EX_OSERR, "a worker could not start, or ended (%d, status or signal %d)",
+		     (int)info.si_pid, info.si_status);
 	return 0;
 }

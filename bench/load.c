@@ -3,8 +3,8 @@
  * A closed-loop load: every client has one connection at a time, waits for its reply, checks it
  * byte for byte, and begins again. One JSON line says what came of it.
  *
- * Of several addresses, each client's connections go to every one in turn, so that all get the same
- * load at the same time; kept connections are shared out among them.
+ * Of several addresses, a client's connections go now to one, now to another, so that all get the
+ * same load at the same time; kept connections are shared out among them.
  *
  * Clients are threads, since a switch between threads of one process is the cheapest there is; each
  * has a descriptor table of its own (unshare), or they would contend for one.
@@ -358,10 +358,18 @@ static bool turn_left(void)
 	return atomic_fetch_add_explicit(&turns, 1, memory_order_relaxed) < load.count;
 }
 
-/* A kept connection stays where it is; short ones go to every address in turn. */
+/*
+ * A kept connection stays where it is; short ones go anywhere, by chance: clients that took strict
+ * turns fell into step, and one server then got the dearer half of the beat.
+ */
 static unsigned turn_of(const struct client *client)
 {
-	return (unsigned)((client->number + (load.mode->kept ? 0 : client->done)) % load.addresses);
+	uint64_t mixed = (client->number << 40 | client->done) + now();
+
+	if (load.mode->kept)
+		return (unsigned)(client->number % load.addresses);
+	mixed = (mixed ^ mixed >> 31) * 0x9e3779b97f4a7c15ULL;
+	return (unsigned)((mixed >> 32) * load.addresses >> 32);
 }
 
 static void *client_main(void *arg)
@@ -611,6 +619,7 @@ int main(int argc, char **argv)
 	struct client *clients, *sum;
 	uint64_t took;
 	double used;
+	bool good;
 
 	options_read(argc, argv);
 	clients = calloc(load.clients, sizeof(*clients));
@@ -619,5 +628,7 @@ int main(int argc, char **argv)
 	clients_run(clients, &took, &used);
 	sum = clients_sum(clients);
 	print(sum, took, used);
-	return sum->done == sum->failed[FINE] && sum->done > 0 ? 0 : EXIT_FAILURE;
+	good = sum->done == sum->failed[FINE] && sum->done > 0;
+	free(clients);
+	return good ? 0 : EXIT_FAILURE;
 }

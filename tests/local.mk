@@ -2,6 +2,7 @@
 include tests/unit/local.mk
 include tests/unit/handlers.mk
 include tests/unit/core.mk
+include tests/loss/local.mk
 include tests/modules/local.mk
 
 # For every test, in the source tree, in build/ and in distcheck's read-only copy.

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@ static struct {
 	enum log_level level;
 	enum style style;
 	const char *subject;
+	const _Atomic uint32_t *followed; /* instead of level */
 } logger = {.ident = "preforkd", .level = LOG_LEVEL_INFO};
 
 static const struct {
@@ -52,6 +54,18 @@ void log_open(const char *ident, enum log_level level)
 void log_set_level(enum log_level level)
 {
 	logger.level = level;
+}
+
+void log_follow_level(const _Atomic uint32_t *level)
+{
+	logger.followed = level;
+}
+
+static bool is_wanted(enum log_level level)
+{
+	if (!logger.followed)
+		return level <= logger.level;
+	return level <= atomic_load_explicit(logger.followed, memory_order_relaxed);
 }
 
 void log_set_subject(const char *subject)
@@ -204,7 +218,7 @@ void log_line(enum log_level level, const char *format, ...)
 	ssize_t ignored;
 	size_t used;
 
-	if ((size_t)level >= LEVELS || level > logger.level)
+	if ((size_t)level >= LEVELS || !is_wanted(level))
 		return;
 	used = put_prefix(raw, sizeof(raw), level);
 	errno = saved; /* for %m */

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum log_level {
 	LOG_LEVEL_ERROR,
@@ -21,6 +22,8 @@ enum log_level {
 /* The name that starts each line, and the least important level that is written. */
 void log_open(const char *ident, enum log_level level);
 void log_set_level(enum log_level level);
+/* From here on the level is what is stored there, whoever changes it. */
+void log_follow_level(const _Atomic uint32_t *level);
 /* What the lines of this process are about (a worker: its service and address), or NULL. Not
  * copied. */
 void log_set_subject(const char *subject);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include <config.h>
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -13,7 +11,8 @@
 static struct {
 	char *start;
 	size_t room;
-} title;
+	size_t used; /* the rest is zeroes: not a byte more is written, for each page counts */
+} title = {.room = 0, .used = 1}; /* not zeroes: on a page that a worker writes anyway */
 
 /* What is not copied for want of memory leaves the title as it is; a start so short of memory ends
  * soon. */
@@ -47,20 +46,21 @@ void title_init(int argc, char **argv)
 	}
 	title.start = argv[0];
 	title.room = (size_t)(end - argv[0]);
+	title.used = title.room;
 	environ = copy;
 }
 
-void title_set(const char *format, ...)
+void title_set(const char *text)
 {
-	char name[512];
-	va_list ap;
+	size_t length = strlen(text);
 
-	va_start(ap, format);
-	vsnprintf(name, sizeof(name), format, ap);
-	va_end(ap);
-	prctl(PR_SET_NAME, name);
+	prctl(PR_SET_NAME, text);
 	if (!title.start)
 		return;
-	memset(title.start, 0, title.room);
-	snprintf(title.start, title.room, "%s", name);
+	if (length >= title.room)
+		length = title.room - 1;
+	memcpy(title.start, text, length);
+	if (title.used > length)
+		memset(title.start + length, 0, title.used - length);
+	title.used = length;
 }

@@ -6,6 +6,6 @@
 /* Once, early in main: moves the environment away from behind argv to make room. */
 void title_init(int argc, char **argv);
 /* Sets the command line that ps shows; its first 15 bytes become the name of the thread. */
-void title_set(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void title_set(const char *text);
 
 #endif

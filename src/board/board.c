@@ -94,7 +94,15 @@ static void *map_new(int fd, size_t size)
 	if (fchmod(fd, 0644) < 0 || ftruncate(fd, (off_t)size) < 0)
 		return NULL;
 	map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	return map == MAP_FAILED ? NULL : map;
+	if (map == MAP_FAILED)
+		return NULL;
+	*(struct board_header *)map = (struct board_header){
+		.magic = BOARD_MAGIC,
+		.version = BOARD_VERSION,
+		.layout = board_layout_hash(),
+		.size = size,
+	};
+	return map;
 }
 
 /* A new file under another name, so that who has the old one mapped is not disturbed. */
@@ -114,12 +122,6 @@ static void *create_file(const char *path, size_t size, int *fd, struct error *e
 		fd_close(fd);
 		return NULL;
 	}
-	*(struct board_header *)map = (struct board_header){
-		.magic = BOARD_MAGIC,
-		.version = BOARD_VERSION,
-		.layout = board_layout_hash(),
-		.size = size,
-	};
 	return map;
 }
 
@@ -205,6 +207,11 @@ void board_remove(struct board *board)
 static void store_add(board_u64 *value, uint64_t count)
 {
 	atomic_store_explicit(value, atomic_load_explicit(value, RELAXED) + count, RELAXED);
+}
+
+void board_set_log_level(struct board *board, unsigned level)
+{
+	atomic_store_explicit(&board->master->log_level, level, RELAXED);
 }
 
 void board_set_state(struct board *board, enum master_state state)
@@ -353,33 +360,22 @@ uint64_t board_accepted_by_the_gone(const struct board *board)
 	return sum;
 }
 
-/* Of a dead worker's counters: what it had open. Only 0 and 1 make sense; more is a corrupted slot.
- */
-static uint64_t open_connections(const board_u64 *values)
-{
-	static const enum connection_field ended[] = {CONN_finished, CONN_refused_guard,
-						      CONN_timed_out, CONN_aborted_error,
-						      CONN_aborted_death};
-	uint64_t open = atomic_load_explicit(&values[CONN_accepted], RELAXED);
-
-	for (size_t i = 0; i < sizeof(ended) / sizeof(ended[0]); i++)
-		open -= atomic_load_explicit(&values[ended[i]], RELAXED);
-	return open;
-}
-
 int board_slot_fold(struct board *board, int index)
 {
 	struct slot_owner *owner = &board->master->owners[index];
 	struct slot *slot = &board->workers->slots[index];
 	struct pool_record *pool =
 		&board->master->pools[atomic_load_explicit(&owner->pool, RELAXED) % BOARD_POOLS];
-	uint64_t open = open_connections(slot->values);
+	uint64_t values[CONNECTION_FIELDS], open;
 
+	for (size_t f = 0; f < CONNECTION_FIELDS; f++)
+		values[f] = atomic_load_explicit(&slot->values[f], RELAXED);
+	/* A worker has one client at most: more is a slot that was written over. */
+	open = board_open_connections(values);
 	seq_write_begin(&pool->seq);
 	if (open <= 1) {
 		for (size_t f = 0; f < CONNECTION_FIELDS; f++)
-			store_add(&pool->totals[f],
-				  atomic_load_explicit(&slot->values[f], RELAXED));
+			store_add(&pool->totals[f], values[f]);
 		store_add(&pool->totals[CONN_aborted_death], open);
 	}
 	atomic_store_explicit(&owner->pid, 0, RELAXED);

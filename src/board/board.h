@@ -23,6 +23,8 @@ int board_create(struct board *board, const char *directory, const char *instanc
 /* Removes both files and gives the lock back. */
 void board_remove(struct board *board);
 
+/* What every process of the instance logs. */
+void board_set_log_level(struct board *board, unsigned level);
 void board_set_state(struct board *board, enum master_state state);
 void board_set(struct board *board, enum instance_field field, uint64_t value);
 void board_add(struct board *board, enum instance_field field, uint64_t count);

@@ -29,6 +29,20 @@ const char *const master_state_names[MASTER_STATES] = {
 	[MASTER_GONE] = "gone",
 };
 
+uint64_t board_open_connections(const uint64_t values[CONNECTION_FIELDS])
+{
+	static const enum connection_field endings[] = {
+#define CONNECTION_FIELD(name, type, unit, help)
+#define ENDING_FIELD(name, type, unit, help) CONN_##name,
+#include "board/fields.def"
+	};
+	uint64_t open = values[CONN_accepted];
+
+	for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++)
+		open -= values[endings[i]];
+	return open;
+}
+
 static uint64_t hash_bytes(uint64_t hash, const void *data, size_t size)
 {
 	const unsigned char *p = data;
@@ -63,6 +77,7 @@ uint64_t board_layout_hash(void)
 		offsetof(struct pool_record, totals),
 		offsetof(struct pool_record, values),
 		sizeof(struct verdict),
+		offsetof(struct master_file, log_level),
 		offsetof(struct master_file, values),
 		offsetof(struct master_file, gone),
 		offsetof(struct master_file, verdicts),

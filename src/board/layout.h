@@ -56,6 +56,9 @@ struct field_info {
 extern const struct field_info connection_fields[CONNECTION_FIELDS];
 extern const struct field_info pool_fields[POOL_FIELDS];
 extern const struct field_info instance_fields[INSTANCE_FIELDS];
+/* accepted less all that ended: the connections that are open. Wraps around where the numbers make
+ * no sense. */
+uint64_t board_open_connections(const uint64_t values[CONNECTION_FIELDS]);
 
 typedef _Atomic uint32_t board_u32;
 typedef _Atomic uint64_t board_u64;
@@ -140,6 +143,7 @@ struct master_file {
 	board_u64 started_usec;  /* CLOCK_REALTIME */
 	board_u32 slots_high;    /* slots from here up were never used */
 	board_u32 pools_high;
+	board_u32 log_level; /* enum log_level: a reload changes it for every worker */
 	char instance[BOARD_NAME_MAX];
 	char version[BOARD_NAME_MAX];
 	board_u64 values[INSTANCE_FIELDS];

@@ -63,6 +63,12 @@ static const void *map_file(const char *directory, const char *name, size_t size
 			  strerror(errno));
 		return NULL;
 	}
+	if (fstat(fd, &st) == 0 && st.st_size == 0) {
+		/* Only a lock as yet. */
+		error_set(err, EX_UNAVAILABLE, "%s: preforkd starts, or could not", path);
+		fd_close(&fd);
+		return NULL;
+	}
 	if (fstat(fd, &st) < 0 || (size_t)st.st_size < size) {
 		error_set(err, EX_DATAERR, "%s: not a board of this version of preforkd", path);
 		fd_close(&fd);
@@ -133,13 +139,12 @@ int board_master_pidfd(const struct board_reader *reader, struct error *err)
 	uint64_t ticks = atomic_load_explicit(&reader->master->pid_start_ticks, RELAXED);
 	int fd;
 
-	if (pid <= 1 && lock_holder(reader) != pid)
-		return error_set(err, EX_UNAVAILABLE, "the board names no master");
-	if (lock_holder(reader) != pid)
+	if (pid <= 0 || lock_holder(reader) != pid)
 		return error_set(err, EX_UNAVAILABLE, "its master (pid %d) is gone", (int)pid);
 	fd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (fd < 0)
-		return error_set(err, EX_OSERR, "pid %d: %s", (int)pid, strerror(errno));
+		return error_set(err, errno == ESRCH ? EX_UNAVAILABLE : EX_OSERR, "pid %d: %s",
+				 (int)pid, strerror(errno));
 	if (board_start_ticks(pid) != ticks) {
 		fd_close(&fd);
 		return error_set(err, EX_UNAVAILABLE, "its master (pid %d) is gone", (int)pid);
@@ -306,10 +311,4 @@ void board_read_verdict(const struct board_reader *reader, enum verdict_kind kin
 		if (!seq_read_retry(&v->seq, seq))
 			return;
 	}
-}
-
-uint64_t board_open_connections(const uint64_t c[CONNECTION_FIELDS])
-{
-	return c[CONN_accepted] - c[CONN_finished] - c[CONN_refused_guard] - c[CONN_timed_out] -
-	       c[CONN_aborted_error] - c[CONN_aborted_death];
 }

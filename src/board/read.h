@@ -78,9 +78,6 @@ uint32_t board_worker_count(const struct board_reader *reader);
 bool board_read_worker(const struct board_reader *reader, uint32_t index, struct worker_view *view);
 void board_read_verdict(const struct board_reader *reader, enum verdict_kind kind,
 			struct verdict_view *view);
-/* accepted - (everything that ended): the connections that are open. */
-uint64_t board_open_connections(const uint64_t connections[CONNECTION_FIELDS]);
-
 /* RUNTIMEDIR/INSTANCE, or $XDG_RUNTIME_DIR/preforkd/INSTANCE for a user other than root. Returns 0,
  * or -1 with err. */
 int board_default_directory(const char *instance, char *path, size_t room, struct error *err);

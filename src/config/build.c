@@ -251,6 +251,7 @@ struct config *config_build(struct entries *entries, struct error_list *errors)
 	struct build b = {.entries = entries, .errors = errors};
 	size_t before = errors->count;
 	struct config *config = mem_new(1, sizeof(*config));
+	struct service_config scratch = {0};
 
 	config->entries = entries;
 	check_names(&b);
@@ -269,7 +270,8 @@ struct config *config_build(struct entries *entries, struct error_list *errors)
 		else
 			build_free_service(service);
 	}
-	apply(&b, config, &(struct service_config){0}, 0, ENTRY_GLOBAL);
+	apply(&b, config, &scratch, 0, ENTRY_GLOBAL); /* the daemon's own keys */
+	build_free_service(&scratch);
 	check_config(config, errors);
 	if (errors->count == before)
 		return config;
@@ -279,6 +281,9 @@ struct config *config_build(struct entries *entries, struct error_list *errors)
 
 void build_free_service(struct service_config *service)
 {
+	for (size_t i = 0; service->addresses && i < service->listen.count; i++)
+		free(service->addresses[i].endpoints);
+	free(service->addresses);
 	for (size_t i = 0; i < schema_count; i++) {
 		void *field = (char *)service + schema[i].offset;
 
@@ -294,9 +299,6 @@ void build_free_service(struct service_config *service)
 		free((void *)(uintptr_t)service->options[i].value);
 	}
 	free(service->options);
-	for (size_t i = 0; service->addresses && i < service->listen.count; i++)
-		free(service->addresses[i].endpoints);
-	free(service->addresses);
 	free(service->who.groups);
 	free(service->name);
 	*service = (struct service_config){0};

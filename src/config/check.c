@@ -54,7 +54,7 @@ static void check_handler(struct check *c, const struct service_config *service)
 
 	if (builtin && module)
 		wrong(c, service, "module", "a service has one of builtin and module, not both");
-	else if (!builtin && !module)
+	else if (!builtin && !module && !service->section->cut)
 		wrong(c, service, "builtin", "missing; a service needs one of builtin and module");
 }
 
@@ -80,7 +80,7 @@ static void check_address(struct check *c, const struct service_config *service,
 static void check_listen(struct check *c, struct service_config *service)
 {
 	service->addresses = mem_new(service->listen.count, sizeof(*service->addresses));
-	if (service->listen.count == 0)
+	if (service->listen.count == 0 && !service->section->cut)
 		wrong(c, service, "listen",
 		      "missing; an address, as in listen = {\"tcp://127.0.0.1:7007\"}");
 	for (size_t i = 0; i < service->listen.count; i++)

@@ -17,6 +17,7 @@ struct entry_service {
 	char *name;
 	char *file;
 	int line;
+	bool cut; /* by a syntax error: there may have been more of it */
 };
 
 struct entry {

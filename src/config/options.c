@@ -2,6 +2,7 @@
 #include <config.h>
 
 #include <getopt.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
@@ -111,6 +112,7 @@ static int add_set(struct options *o, const char *text, struct error *err)
 		set_key(o, ENTRY_GLOBAL, key, equals + 1);
 	else
 		set_key(o, ENTRY_SERVICE, key, equals + 1);
+	free(key);
 	return 0;
 }
 
@@ -185,11 +187,10 @@ static int settle(struct options *o, struct error *err)
 	return 0;
 }
 
-int options_parse(int argc, char **argv, struct options *o, struct error *err)
+static int parse(int argc, char **argv, struct options *o, struct error *err)
 {
 	int option;
 
-	*o = (struct options){.instance = DEFAULT_INSTANCE};
 	/* getopt_long() says itself what it does not know. */
 	while ((option = getopt_long(argc, argv, "c:i:tqvVh", long_options, NULL)) != -1) {
 		if (option == 'h' || option == 'V') {
@@ -203,4 +204,14 @@ int options_parse(int argc, char **argv, struct options *o, struct error *err)
 		return error_set(err, EX_USAGE, "unexpected argument \"%s\"; see preforkd --help",
 				 argv[optind]);
 	return settle(o, err);
+}
+
+int options_parse(int argc, char **argv, struct options *o, struct error *err)
+{
+	*o = (struct options){.instance = DEFAULT_INSTANCE};
+	if (parse(argc, argv, o, err) == 0)
+		return 0;
+	entries_free(o->service);
+	o->service = NULL;
+	return -1;
 }

@@ -25,9 +25,12 @@
 /* Words that the schema does not know, found while parsing; they are read like lists, and refused
  * later with every other mistake, instead of ending the parse at the first. */
 struct unknown {
-	char *names[3][64]; /* by enum entry_scope */
+	char **names[3]; /* by enum entry_scope */
 	size_t count[3];
 };
+
+/* Each costs one more parse of the file. */
+#define UNKNOWN_MAX 1000
 
 /* libconfuse's callbacks get no pointer of ours: this is the file being read. */
 static struct {
@@ -46,6 +49,23 @@ static enum entry_scope scope_of(const cfg_t *cfg)
 	return strcmp(cfg->name, "service") == 0 ? ENTRY_SERVICE : ENTRY_GLOBAL;
 }
 
+/* The assignment that a value is added to: with `+=` it need not be the last. */
+static struct entry *entry_of(const cfg_t *cfg, const cfg_opt_t *opt)
+{
+	const struct entries *e = reading.entries;
+	enum entry_scope scope = scope_of(cfg);
+	size_t i = e->count;
+
+	while (--i > 0) {
+		const struct entry *entry = &e->items[i];
+
+		if (entry->scope == scope && strcmp(entry->key, opt->name) == 0 &&
+		    (scope == ENTRY_GLOBAL || entry->service + 1 == e->service_count))
+			break;
+	}
+	return &e->items[i];
+}
+
 static int on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 {
 	struct entries *entries = reading.entries;
@@ -60,8 +80,9 @@ static int on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 	if (opt->nvalues <= 1)
 		entry = entries_add(entries, scope_of(cfg), reading.file, cfg->line, opt->name);
 	else
-		entry = &entries->items[entries->count - 1];
-	entry_add_value(entry, value);
+		entry = entry_of(cfg, opt);
+	if (!(opt->flags & CFGF_LIST) || strcmp(value, SCAN_EMPTY_LIST) != 0)
+		entry_add_value(entry, value);
 	return 0;
 }
 
@@ -70,8 +91,9 @@ static bool note_unknown(const cfg_t *cfg, const char *name)
 	enum entry_scope scope = scope_of(cfg);
 	struct unknown *u = reading.unknown;
 
-	if (u->count[scope] == sizeof(u->names[0]) / sizeof(u->names[0][0]))
+	if (u->count[scope] == UNKNOWN_MAX)
 		return false;
+	u->names[scope] = mem_grow(u->names[scope], u->count[scope] + 1, sizeof(char *));
 	u->names[scope][u->count[scope]++] = mem_text(name);
 	return true;
 }
@@ -79,11 +101,15 @@ static bool note_unknown(const cfg_t *cfg, const char *name)
 static void on_error(cfg_t *cfg, const char *format, va_list ap)
 {
 	char text[512];
+	va_list copy;
 
 	/* Nothing sets a locale, so the texts are these. */
-	if (strcmp(format, "no such option '%s'") == 0 && note_unknown(cfg, va_arg(ap, char *))) {
-		reading.again = true;
-		return;
+	if (strcmp(format, "no such option '%s'") == 0) {
+		va_copy(copy, ap);
+		reading.again = note_unknown(cfg, va_arg(copy, char *));
+		va_end(copy);
+		if (reading.again)
+			return;
 	}
 	vsnprintf(text, sizeof(text), format, ap);
 	error_list_add(reading.errors, EX_CONFIG, "%s:%d: syntax: %s", reading.file, cfg->line,
@@ -146,15 +172,25 @@ static void parse_once(const char *text, struct unknown *unknown)
 	free(global);
 }
 
+static void free_unknown(struct unknown *u)
+{
+	for (size_t scope = 0; scope < 3; scope++) {
+		for (size_t i = 0; i < u->count[scope]; i++)
+			free(u->names[scope][i]);
+		free(u->names[scope]);
+	}
+}
+
 static void parse_text(struct entries *entries, const char *file, const char *text,
 		       struct error_list *errors)
 {
 	struct unknown unknown = {0};
 	size_t count = entries->count, services = entries->service_count;
 	int line;
-	const char *wrong = scan_syntax(text, &line);
+	const char *wrong;
+	char *plain = scan_syntax(text, &wrong, &line);
 
-	if (wrong) {
+	if (!plain) {
 		error_list_add(errors, EX_CONFIG, "%s:%d: syntax: %s", file, line, wrong);
 		return;
 	}
@@ -162,14 +198,16 @@ static void parse_text(struct entries *entries, const char *file, const char *te
 	reading.errors = errors;
 	reading.unknown = &unknown;
 	reading.file = file;
+	reading.failed = false;
 	reading.again = *text != '\0';
 	while (reading.again) {
 		entries_truncate(entries, count, services);
-		parse_once(text, &unknown);
+		parse_once(plain, &unknown);
 	}
-	for (size_t scope = 0; scope < 3; scope++)
-		for (size_t i = 0; i < unknown.count[scope]; i++)
-			free(unknown.names[scope][i]);
+	if (reading.failed && entries->service_count > services)
+		entries->services[entries->service_count - 1].cut = true;
+	free(plain);
+	free_unknown(&unknown);
 }
 
 /* Root must not obey a file that somebody else could have written. */

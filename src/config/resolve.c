@@ -87,11 +87,13 @@ static void resolve_user(struct resolve *r)
 	struct service_config *s = r->service;
 	struct resolved_user *who = &s->who;
 	const struct passwd *entry = NULL;
-	bool root = geteuid() == 0;
+	bool root = geteuid() == 0, found = true;
 
 	if (*s->group && find_group(r, "group", s->group, &who->gid) < 0)
-		return;
+		found = false;
 	if (*s->user && find_user(r, "user", s->user, &who->uid, &entry) < 0)
+		found = false;
+	if (!found)
 		return;
 	if (*s->user && !*s->group && !entry) {
 		error_list_add(r->errors, EX_CONFIG,

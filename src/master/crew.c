@@ -11,6 +11,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "master/crew.h"
+#include "worker/job.h"
+#include "worker/sandbox.h"
 
 /* How often a worker that was told to leave is looked at: an idle one is signalled again. */
 #define LEAVE_USEC UINT64_C(100000)
@@ -56,16 +58,19 @@ struct crew *crew_new(struct master *m, struct held_config *held,
 	struct crew *crew = mem_new(1, sizeof(*crew));
 
 	held->users++;
-	*crew = (struct crew){.master = m,
-			      .state = CREW_GATED,
-			      .held = held,
-			      .service = service,
-			      .fingerprint = config_fingerprint(service),
-			      .listener = listener,
-			      .board = -1,
-			      .stop_usec = POOL_NEVER,
-			      .gate = -1,
-			      .report = -1};
+	*crew = (struct crew){
+		.master = m,
+		.state = CREW_GATED,
+		.held = held,
+		.service = service,
+		.fingerprint = config_fingerprint(service),
+		.title = mem_format("preforkd: %s [%s]", service->name, listener->address),
+		.subject = mem_format("service \"%s\" [%s]", service->name, listener->address),
+		.listener = listener,
+		.board = -1,
+		.stop_usec = POOL_NEVER,
+		.gate = -1,
+		.report = -1};
 	if (open_handler(crew, err) < 0) {
 		crew_free(crew);
 		return NULL;
@@ -73,6 +78,10 @@ struct crew *crew_new(struct master *m, struct held_config *held,
 	crew->board = board_pool_open(&m->board, service->name, listener->address,
 				      crew->handler.handler->name);
 	mark_udp_port(crew, true);
+	if (crew->board >= 0 && service->sandbox == SANDBOX_STRICT && sandbox_prepare(err) < 0) {
+		crew_free(crew);
+		return NULL;
+	}
 	if (crew->board < 0) {
 		error_set(err, EX_CONFIG, "more than %d addresses", BOARD_POOLS);
 		crew_free(crew);
@@ -93,6 +102,8 @@ void crew_free(struct crew *crew)
 	listener_release(crew->listener);
 	held_config_release(crew->held);
 	free(crew->fingerprint);
+	free(crew->title);
+	free(crew->subject);
 	free(crew->workers);
 	free(crew);
 }
@@ -124,7 +135,7 @@ static void publish(struct crew *crew)
 	board_pool_set(board, crew->board, POOL_workers_ready, c->ready + c->old);
 	board_pool_set(board, crew->board, POOL_workers_leaving, c->leaving);
 	board_pool_set(board, crew->board, POOL_backoff_usec,
-		       crew->health.failures ? crew->health.retry - crew->health.last_failure : 0);
+		       crew_is_degraded(crew) ? crew->health.retry - crew->health.last_failure : 0);
 }
 
 bool crew_is_full(const struct crew *crew)
@@ -132,9 +143,10 @@ bool crew_is_full(const struct crew *crew)
 	return crew->counts.ready >= crew->service->workers;
 }
 
+/* A full pool is well again; its failures only count when the next one comes. */
 bool crew_is_degraded(const struct crew *crew)
 {
-	return crew->health.failures > 0;
+	return crew->health.failures > 0 && !crew_is_full(crew);
 }
 
 void crew_look(struct crew *crew)
@@ -192,6 +204,12 @@ static void tell(struct worker *w, uint64_t now)
 	nudge(w, now);
 }
 
+/* A tracer can hold a dead child back when its pidfd fires; sd-event looks only once then. */
+static void rearm(struct worker *w)
+{
+	sd_event_source_set_enabled(w->child, SD_EVENT_ONESHOT);
+}
+
 static uint64_t attend_leaving(struct crew *crew, uint64_t now)
 {
 	uint64_t next = POOL_NEVER;
@@ -199,8 +217,13 @@ static uint64_t attend_leaving(struct crew *crew, uint64_t now)
 	for (size_t i = 0; crew->counts.leaving && i < crew->worker_count; i++) {
 		struct worker *w = crew->workers[i];
 
-		if (!w->leaving || w->killed)
+		if (!w->leaving)
 			continue;
+		if (w->killed) {
+			rearm(w);
+			next = now + LEAVE_USEC;
+			continue;
+		}
 		if (now >= w->kill_usec) {
 			log_warning("service \"%s\" [%s]: worker %d did not leave within its "
 				    "stop_timeout; killed",
@@ -251,15 +274,12 @@ void crew_kill(struct crew *crew)
 
 static void start(struct crew *crew, unsigned count, uint64_t now)
 {
-	for (unsigned i = 0; i < count; i++) {
-		if (spawn_worker(crew) == 0)
-			continue;
-		log_error("service \"%s\" [%s]: fork: %s; trying again with growing pauses",
-			  crew->service->name, crew->listener->address, strerror(errno));
-		board_pool_add(&crew->master->board, crew->board, POOL_fork_errors, 1);
-		pool_failed(&crew->health, now, master_random(crew->master));
+	if (count == 0 || spawn_workers(crew, count) == 0)
 		return;
-	}
+	log_error("service \"%s\" [%s]: starting a worker: %s; trying again with growing pauses",
+		  crew->service->name, crew->listener->address, strerror(errno));
+	board_pool_add(&crew->master->board, crew->board, POOL_fork_errors, 1);
+	pool_failed(&crew->health, now, master_random(crew->master));
 }
 
 static void retire(struct crew *crew, unsigned count, uint64_t now)
@@ -278,7 +298,9 @@ static uint64_t follow_policy(struct crew *crew, uint64_t now)
 {
 	const struct pool_settings settings = {
 		.workers = (unsigned)crew->service->workers,
-		.max_starting = crew->master->max_starting,
+		/* Nobody waits for a gated pool: all at once, they share more memory. */
+		.max_starting =
+			crew->state == CREW_GATED ? SPAWN_BATCH : crew->master->max_starting,
 	};
 	struct pool_plan plan = pool_plan(&settings, &crew->counts, &crew->health, now);
 
@@ -337,6 +359,8 @@ void crew_recycle(struct crew *crew)
 	struct pool_counts *c = &crew->counts;
 
 	crew->epoch++;
+	/* What failed before says nothing about the workers to come. */
+	pool_succeeded(&crew->health);
 	c->old += c->ready + c->starting;
 	c->ready = c->starting = 0;
 }

@@ -39,6 +39,7 @@ struct crew {
 	struct held_config *held;
 	const struct service_config *service;
 	char *fingerprint;
+	char *title, *subject; /* of its workers */
 	struct listener *listener;
 	struct handler_instance handler;
 	struct preforkd_setup setup;
@@ -81,8 +82,11 @@ void crew_recycle_undo(struct crew *crew);
 bool crew_is_full(const struct crew *crew);
 bool crew_is_degraded(const struct crew *crew);
 
-/* Forks a worker. Returns 0, or -1 with errno. */
-int spawn_worker(struct crew *crew);
+/* The most workers that are forked in one go. */
+#define SPAWN_BATCH 64
+/* Forks count workers, at most SPAWN_BATCH. Returns 0, or -1 with errno: some or all could not be.
+ */
+int spawn_workers(struct crew *crew, unsigned count);
 /* A worker ended; `info` as of waitid(2). */
 void crew_reap(struct worker *worker, const siginfo_t *info);
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/filter.h>
+#include <net/if.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -43,33 +44,47 @@ static int set_int(const struct listener *l, int level, int option, int value, c
 	return 0;
 }
 
-static int set_before_bind(struct listener *l, const struct service_config *s, struct error *err)
+static int bind_to_device(struct listener *l, const struct service_config *s, struct error *err)
 {
-	bool v6 = l->endpoint.addr.any.sa_family == AF_INET6;
+	char now[IFNAMSIZ] = "";
+	socklen_t len = sizeof(now) - 1;
 
-	if (!is_inet(l))
+	/* Changing it needs a privilege that most who never use it do not have. */
+	getsockopt(l->fd, SOL_SOCKET, SO_BINDTODEVICE, now, &len);
+	if (strcmp(now, s->bind_device) == 0)
 		return 0;
-	/* Not for datagrams: there it would let a second server take the port of the first. */
-	if (l->endpoint.type == SOCK_STREAM &&
-	    set_int(l, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR", err) < 0)
-		return -1;
-	if (v6 && set_int(l, IPPROTO_IPV6, IPV6_V6ONLY, !l->endpoint.dual, "IPV6_V6ONLY", err) < 0)
-		return -1;
-	if (set_int(l, IPPROTO_IP, IP_FREEBIND, s->free_bind, "free_bind", err) < 0)
-		return -1;
-	if (*s->bind_device && setsockopt(l->fd, SOL_SOCKET, SO_BINDTODEVICE, s->bind_device,
-					  (socklen_t)strlen(s->bind_device)) < 0)
+	if (setsockopt(l->fd, SOL_SOCKET, SO_BINDTODEVICE, s->bind_device,
+		       (socklen_t)strlen(s->bind_device)) < 0)
 		return failed(l, "bind_device", err);
 	return 0;
 }
 
-bool listener_is_wildcard(const struct listener *l)
+/* Where it may be bound and what reaches it; a reload sets it anew. */
+static int set_reach(struct listener *l, const struct service_config *s, struct error *err)
 {
-	const struct endpoint *e = &l->bound;
+	if (!is_inet(l))
+		return 0;
+	if (set_int(l, IPPROTO_IP, IP_FREEBIND, s->free_bind, "free_bind", err) < 0)
+		return -1;
+	return bind_to_device(l, s, err);
+}
 
-	if (e->addr.any.sa_family == AF_INET)
-		return e->addr.in.sin_addr.s_addr == INADDR_ANY;
-	return e->addr.any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&e->addr.in6.sin6_addr);
+static int set_before_bind(struct listener *l, const struct service_config *s, struct error *err)
+{
+	bool v6 = l->endpoint.addr.any.sa_family == AF_INET6;
+
+	/* Not for datagrams: there it would let a second server take the port of the first. */
+	if (is_inet(l) && l->endpoint.type == SOCK_STREAM &&
+	    set_int(l, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR", err) < 0)
+		return -1;
+	if (v6 && set_int(l, IPPROTO_IPV6, IPV6_V6ONLY, !l->endpoint.dual, "IPV6_V6ONLY", err) < 0)
+		return -1;
+	return set_reach(l, s, err);
+}
+
+bool listener_tells_destination(const struct listener *l)
+{
+	return is_inet(l) && l->endpoint.type == SOCK_DGRAM;
 }
 
 /* Accepted sockets inherit these; set once here they cost nothing for each client. */
@@ -84,15 +99,18 @@ static int apply_tcp(struct listener *l, const struct service_config *s, struct 
 	return 0;
 }
 
-/* Only a wildcard has to be told which address a datagram came to. */
+/* A wildcard's replies leave from where the datagram went, and no socket answers what went to many,
+ * not even one that is bound to a broadcast or multicast address. That an IPv4 datagram was a
+ * broadcast only IP_PKTINFO tells, also of a dual-stack socket. */
 static int apply_udp(struct listener *l, struct error *err)
 {
 	bool v6 = l->endpoint.addr.any.sa_family == AF_INET6;
 
-	if (!listener_is_wildcard(l))
+	if (v6 && set_int(l, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO", err) < 0)
+		return -1;
+	if (v6 && !l->endpoint.dual)
 		return 0;
-	return v6 ? set_int(l, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO", err)
-		  : set_int(l, IPPROTO_IP, IP_PKTINFO, 1, "IP_PKTINFO", err);
+	return set_int(l, IPPROTO_IP, IP_PKTINFO, 1, "IP_PKTINFO", err);
 }
 
 /* The mode first: without CAP_FOWNER a socket that was given away cannot be changed. */
@@ -114,6 +132,8 @@ int listener_apply(struct listener *l, const struct service_config *s, struct er
 		return apply_path(l, s, err);
 	if (!is_inet(l))
 		return 0;
+	if (set_reach(l, s, err) < 0)
+		return -1;
 	return l->endpoint.type == SOCK_STREAM ? apply_tcp(l, s, err) : apply_udp(l, err);
 }
 

@@ -53,7 +53,7 @@ bool listener_is_empty(const struct listener *listener);
 /* Connections in the accept queue, or -1 where the kernel does not tell. */
 int listener_queue(const struct listener *listener);
 bool listener_port_is_fixed(const struct listener *listener);
-/* True when datagrams may come to any of the machine's addresses. */
-bool listener_is_wildcard(const struct listener *listener);
+/* True when each datagram comes with the address it was sent to. */
+bool listener_tells_destination(const struct listener *listener);
 
 #endif

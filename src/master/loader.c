@@ -51,34 +51,35 @@ void loader_cancel(struct loader *l)
 	free(l);
 }
 
-static int on_input(sd_event_source *source, int fd, uint32_t events, void *userdata)
+/* Returns false when there is no more to read for now. */
+static bool read_some(struct loader *l)
 {
-	struct loader *l = userdata;
 	ssize_t n;
 
-	(void)source;
-	(void)events;
 	l->bytes = mem_grow(l->bytes, l->size + 65536, 1);
-	n = read(fd, l->bytes + l->size, 65536);
-	if (n < 0 && (errno == EINTR || errno == EAGAIN))
-		return 0;
+	n = read(l->fd, l->bytes + l->size, 65536);
+	if (n < 0 && errno == EINTR)
+		return true;
+	if (n < 0 && errno == EAGAIN)
+		return false;
 	if (n > 0 && l->size + (size_t)n < LOADER_BYTES_MAX) {
 		l->size += (size_t)n;
-		return 0;
+		return true;
 	}
 	/* The end: its exit says whether this is all. */
 	sd_event_source_set_enabled(l->input, SD_EVENT_OFF);
 	if (n != 0)
 		sd_event_source_send_child_signal(l->child, SIGKILL, NULL, 0);
-	return 0;
+	return false;
 }
 
-static void read_rest(struct loader *l)
+static int on_input(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
-	int on = SD_EVENT_OFF;
-
-	while (sd_event_source_get_enabled(l->input, &on) >= 0 && on != SD_EVENT_OFF)
-		on_input(l->input, l->fd, 0, l);
+	(void)source;
+	(void)fd;
+	(void)events;
+	read_some(userdata);
+	return 0;
 }
 
 static int on_exit_of_child(sd_event_source *source, const siginfo_t *info, void *userdata)
@@ -96,7 +97,9 @@ static int on_exit_of_child(sd_event_source *source, const siginfo_t *info, void
 		sd_event_source_set_enabled(source, SD_EVENT_OFF);
 		return 0;
 	}
-	read_rest(l);
+	/* All it wrote; not to the end of the pipe, which what it left behind may hold open. */
+	while (read_some(l))
+		;
 	done = l->done;
 	m = l->master;
 	bytes = l->bytes;
@@ -173,6 +176,7 @@ struct loader *loader_start(struct master *m, loader_done *done, struct error *e
 	if (l->pid == 0)
 		run_child(m->options, fds[1]);
 	l->fd = fds[0];
+	fcntl(l->fd, F_SETFL, O_NONBLOCK);
 	fd_close(&fds[1]);
 	if (l->pid < 0) {
 		error_set(err, EX_OSERR, "fork: %s", strerror(errno));

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -305,6 +306,14 @@ static void tear_down(struct master *m)
 	fd_close(&m->wake_fd);
 }
 
+static void set_title(const char *instance)
+{
+	char text[BOARD_NAME_MAX + 32];
+
+	snprintf(text, sizeof(text), "preforkd: master [%s]", instance);
+	title_set(text);
+}
+
 int master_run(const struct options *options)
 {
 	struct master m = {
@@ -323,7 +332,7 @@ int master_run(const struct options *options)
 	m.random = (uint32_t)master_now() ^ (uint32_t)getpid();
 	m.max_starting = most_starting();
 	raise_descriptors(&m);
-	title_set("preforkd: master [%s]", options->instance);
+	set_title(options->instance);
 	code = run(&m, config);
 	tear_down(&m);
 	return code;

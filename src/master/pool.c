@@ -45,6 +45,9 @@ struct pool_plan pool_plan(const struct pool_settings *s, const struct pool_coun
 		return plan;
 	}
 	plan.start = least(want, room);
+	/* In batches: workers that are forked together share what the master writes afterwards. */
+	if (plan.start < want && c->starting > 0)
+		plan.start = 0;
 	/* A pool that fails is tried with one worker at a time. */
 	if (health->failures)
 		plan.start = least(plan.start, c->starting == 0 ? 1 : 0);

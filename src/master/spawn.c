@@ -46,28 +46,26 @@ static void fill_process(struct worker_job *job, const struct crew *crew)
 	add_limit(job, RLIMIT_CORE, &s->limit_core);
 }
 
-static void fill_job(struct worker_job *job, const struct crew *crew, int slot, pid_t master)
+static void fill_job(struct worker_job *job, const struct crew *crew)
 {
 	const struct service_config *s = crew->service;
 	struct master *m = crew->master;
 
 	*job = (struct worker_job){
 		.service = s->name,
-		.address = crew->listener->address,
-		.master = master,
+		.title = crew->title,
+		.subject = crew->subject,
+		.master = getpid(),
 		.listener = crew->listener->fd,
 		.type = crew->listener->endpoint.type,
 		.gate = crew->gate,
 		.report = crew->report,
 		.wake = m->wake_fd,
 		.board = m->board.readonly_fd,
-		.wildcard = listener_is_wildcard(crew->listener),
-		.slot = &m->board.workers->slots[slot],
-		.slot_index = (size_t)slot,
+		.pktinfo = listener_tells_destination(crew->listener),
 		.handler = crew->handler.handler,
 		.state = crew->handler.state,
 		.idle_timeout_usec = s->idle_timeout,
-		.recycle_after = pool_recycle_after(s->recycle_after, master_random(m)),
 		.log_connections = s->log_connections,
 	};
 	fill_process(job, crew);
@@ -91,52 +89,98 @@ static int on_child(sd_event_source *source, const siginfo_t *info, void *userda
 	return 0;
 }
 
-static struct worker *add_worker(struct crew *crew, pid_t pid, int slot)
-{
-	struct worker *worker = mem_new(1, sizeof(*worker));
-	int r;
+/* One that is forked and not yet in the books. */
+struct newborn {
+	uint64_t recycle_after;
+	pid_t pid;
+	int slot;
+};
 
-	*worker = (struct worker){.crew = crew, .pid = pid, .slot = slot, .epoch = crew->epoch};
-	board_slot_set_pid(&crew->master->board, slot, (uint32_t)pid);
-	r = sd_event_add_child(crew->master->event, &worker->child, pid, WEXITED, on_child, worker);
-	if (r < 0) {
-		/* Without a watch it could end unseen: better none. */
-		log_error("service \"%s\" [%s]: watching worker %d: %s", crew->service->name,
-			  crew->listener->address, (int)pid, strerror(-r));
-		kill(pid, SIGKILL);
-		free(worker);
-		return NULL;
-	}
-	crew->workers = mem_grow(crew->workers, crew->worker_count + 1, sizeof(*crew->workers));
-	crew->workers[crew->worker_count++] = worker;
-	return worker;
+/*
+ * fork(2) for a module: a library it brought along may have asked to be told of it (a random number
+ * generator must not be the same in every worker). For a built-in _Fork(): what libsystemd and libc
+ * would do in the child is for who goes on using them, and costs each worker three pages.
+ */
+static pid_t fork_for(const struct crew *crew)
+{
+	return crew->handler.module ? fork() : _Fork();
 }
 
-int spawn_worker(struct crew *crew)
+static int fork_one(struct crew *crew, struct worker_job *job, struct newborn *n)
 {
-	struct master *m = crew->master;
-	struct worker_job job;
-	pid_t master = getpid(), pid;
-	int slot = board_slot_take(&m->board, crew->board, crew->generation);
+	struct board *board = &crew->master->board;
 
-	if (slot < 0) {
+	n->slot = board_slot_take(board, crew->board, crew->generation);
+	if (n->slot < 0) {
 		errno = EAGAIN;
 		return -1;
 	}
-	fill_job(&job, crew, slot, master);
-	pid = fork();
-	if (pid == 0) {
+	job->slot = &board->workers->slots[n->slot];
+	job->slot_index = (size_t)n->slot;
+	job->recycle_after = n->recycle_after;
+	n->pid = fork_for(crew);
+	if (n->pid == 0) {
 		forget_environment();
-		worker_run(&job);
+		worker_run(job);
 	}
-	if (pid < 0 || !add_worker(crew, pid, slot)) {
-		int saved = pid < 0 ? errno : EMFILE;
+	if (n->pid < 0) {
+		int saved = errno;
 
-		board_slot_fold(&m->board, slot);
+		board_slot_fold(board, n->slot);
 		errno = saved;
 		return -1;
 	}
+	return 0;
+}
+
+static int enlist(struct crew *crew, const struct newborn *n)
+{
+	struct master *m = crew->master;
+	struct worker *w = mem_new(1, sizeof(*w));
+	int r;
+
+	*w = (struct worker){.crew = crew, .pid = n->pid, .slot = n->slot, .epoch = crew->epoch};
+	r = sd_event_add_child(m->event, &w->child, w->pid, WEXITED, on_child, w);
+	if (r < 0) {
+		/* Without a watch it could end unseen: better none. */
+		kill(w->pid, SIGKILL);
+		board_slot_fold(&m->board, w->slot);
+		free(w);
+		errno = -r;
+		return -1;
+	}
+	board_slot_set_pid(&m->board, w->slot, (uint32_t)w->pid);
+	crew->workers[crew->worker_count++] = w;
 	crew->counts.starting++;
 	board_pool_add(&m->board, crew->board, POOL_workers_started, 1);
 	return 0;
+}
+
+/*
+ * Fork first, keep the books afterwards: every page that the master writes between two forks is one
+ * more that each worker has for itself.
+ */
+int spawn_workers(struct crew *crew, unsigned count)
+{
+	struct newborn batch[SPAWN_BATCH];
+	struct worker_job job;
+	unsigned forked = 0;
+	int error = 0;
+
+	if (count > SPAWN_BATCH)
+		count = SPAWN_BATCH;
+	crew->workers = mem_grow(crew->workers, crew->worker_count + count, sizeof(*crew->workers));
+	for (unsigned i = 0; i < count; i++)
+		batch[i].recycle_after = pool_recycle_after(crew->service->recycle_after,
+							    master_random(crew->master));
+	fill_job(&job, crew);
+	while (forked < count && fork_one(crew, &job, &batch[forked]) == 0)
+		forked++;
+	if (forked < count)
+		error = errno;
+	for (unsigned i = 0; i < forked; i++)
+		if (enlist(crew, &batch[i]) < 0)
+			error = errno;
+	errno = error;
+	return error ? -1 : 0;
 }

@@ -93,6 +93,9 @@ static void log_result(int code, const char *text)
 /* Result of a reload to those who asked; the first load has no one but its exit code. */
 static void conclude(struct master *m, bool initial, int code, const char *text)
 {
+	/* A stop during the start is no failure of either. */
+	if (initial && code && m->stopping)
+		return;
 	if (initial && code) {
 		log_error("%s", text);
 		m->exit_code = code;
@@ -104,9 +107,12 @@ static void conclude(struct master *m, bool initial, int code, const char *text)
 		board_add(&m->board, INSTANCE_reloads_failed, code ? 1 : 0);
 		board_verdict_finish(&m->board, VERDICT_RELOAD, code, text);
 	}
-	board_set_state(&m->board, m->stopping ? MASTER_STOPPING : MASTER_RUNNING);
+	/* What is to be said then was said: STOPPING. */
+	if (m->stopping)
+		return;
+	board_set_state(&m->board, MASTER_RUNNING);
 	notify_ready(m);
-	if (m->reload_again && !m->stopping) {
+	if (m->reload_again) {
 		m->reload_again = false;
 		transaction_begin_reload(m);
 	}
@@ -188,6 +194,23 @@ static int listen_all(const struct transaction *t, struct error *err)
 	return 0;
 }
 
+/* As they were: what the old generation listens on was touched before the failure. That worked
+ * once; there is nobody to tell if it does not again. */
+static void restore_listeners(const struct transaction *t)
+{
+	for (size_t i = 0; i < t->old_count; i++) {
+		const struct crew *crew = t->old[i];
+		struct error ignored;
+
+		if (t->fates[i] != RELOAD_REPLACED)
+			continue;
+		listener_apply(crew->listener, crew->service, &ignored);
+		listener_listen(crew->listener, crew->service, &ignored);
+		if (crew->state == CREW_DRAINING)
+			listener_refuse_new(crew->listener);
+	}
+}
+
 static void tell_addresses(const struct transaction *t)
 {
 	for (size_t i = 0; i < t->crew_count; i++) {
@@ -200,6 +223,15 @@ static void tell_addresses(const struct transaction *t)
 	}
 }
 
+static void set_log_level(struct master *m, const struct config *config)
+{
+	enum log_level level = m->options->log_level_given ? m->options->log_level
+							   : (enum log_level)config->log_level;
+
+	log_set_level(level);
+	board_set_log_level(&m->board, level);
+}
+
 static void commit(struct master *m)
 {
 	struct transaction *t = m->transaction;
@@ -209,13 +241,13 @@ static void commit(struct master *m)
 	size_t dropped = 0;
 
 	if (listen_all(t, &err) < 0) {
+		restore_listeners(t);
 		transaction_abort(m, err.code, err.text);
 		return;
 	}
 	m->generation++;
 	board_set(&m->board, INSTANCE_generation, m->generation);
-	log_set_level(m->options->log_level_given ? m->options->log_level
-						  : (enum log_level)t->held->config->log_level);
+	set_log_level(m, t->held->config);
 	tell_addresses(t);
 	dropped = retire_old(t);
 	for (size_t i = 0; i < t->crew_count; i++)

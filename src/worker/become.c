@@ -84,7 +84,7 @@ int worker_become(const struct worker_job *job, struct error *err)
 {
 	if (setpgid(0, 0) < 0)
 		return failed(err, "making", "a process group");
-	title_set("preforkd: %s [%s]", job->service, job->address);
+	title_set(job->title);
 	if (keep_own_descriptors(job, err) < 0 || set_limits(job, err) < 0 ||
 	    change_root(job, err) < 0 || change_user(&job->identity, err) < 0 ||
 	    die_with_parent(job, err) < 0)

@@ -39,7 +39,7 @@ struct exchange {
 static char request[DATAGRAM_MAX];
 static char reply[DATAGRAM_MAX];
 
-static void prepare(struct exchange *x, bool wildcard)
+static void prepare(struct exchange *x, bool pktinfo)
 {
 	x->iov = (struct iovec){.iov_base = request, .iov_len = sizeof(request)};
 	x->msg = (struct msghdr){
@@ -47,8 +47,8 @@ static void prepare(struct exchange *x, bool wildcard)
 		.msg_namelen = sizeof(x->source),
 		.msg_iov = &x->iov,
 		.msg_iovlen = 1,
-		.msg_control = wildcard ? &x->control : NULL,
-		.msg_controllen = wildcard ? sizeof(x->control) : 0,
+		.msg_control = pktinfo ? &x->control : NULL,
+		.msg_controllen = pktinfo ? sizeof(x->control) : 0,
 	};
 }
 
@@ -56,20 +56,25 @@ static void prepare(struct exchange *x, bool wildcard)
 static void reply_from_inet(struct exchange *x, struct in_pktinfo *info)
 {
 	/* spec_dst is the local address that belongs to the destination: for a unicast the same. */
-	x->to_many = info->ipi_addr.s_addr != info->ipi_spec_dst.s_addr;
+	x->to_many |= info->ipi_addr.s_addr != info->ipi_spec_dst.s_addr;
 	info->ipi_ifindex = 0;
 }
 
 static void reply_from_inet6(struct exchange *x, struct in6_pktinfo *info)
 {
-	x->to_many = IN6_IS_ADDR_MULTICAST(&info->ipi6_addr) ||
-		     (IN6_IS_ADDR_V4MAPPED(&info->ipi6_addr) && info->ipi6_addr.s6_addr[12] >= 224);
+	/* Nothing can leave from a group's address: the kernel has to choose. */
+	if (IN6_IS_ADDR_MULTICAST(&info->ipi6_addr)) {
+		x->to_many = true;
+		info->ipi6_addr = in6addr_any;
+		return;
+	}
 	/* Any but a link-local address may leave by another interface. */
 	if (!IN6_IS_ADDR_LINKLOCAL(&info->ipi6_addr))
 		info->ipi6_ifindex = 0;
 }
 
-/* The control data of the request becomes that of the reply, in place. */
+/* The control data of the request becomes that of the reply, in place. Through a dual-stack socket
+ * an IPv4 datagram comes with both; the kernel sends by the last, which is IP_PKTINFO. */
 static void turn_control(struct exchange *x)
 {
 	x->to_many = false;
@@ -165,7 +170,7 @@ int loop_datagrams(struct loop *loop)
 	while (!loop_ends(loop)) {
 		ssize_t n;
 
-		prepare(&x, loop->job->wildcard);
+		prepare(&x, loop->job->pktinfo);
 		n = recvmsg(loop->job->listener, &x.msg, 0);
 		if (n >= 0)
 			serve_datagram(loop, &x, reply_fd, (size_t)n);

@@ -30,17 +30,19 @@ struct resource_limit {
 
 struct worker_job {
 	const char *service;
-	const char *address;
+	/* Made before the fork, so that no worker needs pages of its own for it: */
+	const char *title;   /* for ps(1) */
+	const char *subject; /* what its log lines begin with */
 	pid_t master;
 
 	/* descriptors, all open in the master at the fork; everything else is closed */
 	int listener;
-	int type;      /* SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM */
-	int gate;      /* read until its end before the first accept; -1: none */
-	int report;    /* where a failure before readiness is told; -1: in the log */
-	int wake;      /* eventfd that tells the master to look at the board */
-	int board;     /* `master`, read-only */
-	bool wildcard; /* datagrams may come to any of the machine's addresses */
+	int type;     /* SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM */
+	int gate;     /* read until its end before the first accept; -1: none */
+	int report;   /* where a failure before readiness is told; -1: in the log */
+	int wake;     /* eventfd that tells the master to look at the board */
+	int board;    /* `master`, read-only */
+	bool pktinfo; /* datagrams come with the address they were sent to */
 
 	struct slot *slot;
 	size_t slot_index;

@@ -14,7 +14,7 @@ static struct {
 	int listener;
 	int dead;
 	volatile sig_atomic_t came;
-} stop;
+} stop = {-1, -1, 0}; /* not zeroes: so it lies on a page that a worker writes anyway */
 
 static void on_stop(int signal)
 {

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "board/write.h"
 #include "worker/loop.h"
+#include "worker/sandbox.h"
 #include "worker/stop.h"
 #include "worker/worker.h"
 
@@ -64,18 +65,18 @@ _Noreturn static void give_up(const struct worker_job *job, const struct error *
 
 _Noreturn void worker_run(const struct worker_job *job)
 {
-	static char subject[BOARD_NAME_MAX + BOARD_ADDRESS_MAX + 16];
 	struct loop loop = {.job = job};
 	struct error err = {0};
 	int gate = job->gate, report = job->report, status;
 
-	snprintf(subject, sizeof(subject), "service \"%s\" [%s]", job->service, job->address);
-	log_set_subject(subject);
+	log_set_subject(job->subject);
 	if (worker_become(job, &err) < 0 || stop_prepare(job->listener, &err) < 0)
 		give_up(job, &err);
 	loop.master = map_master(job, &err);
-	if (!loop.master || worker_sandbox(job, &err) < 0 || enter(job, &err) < 0)
+	if (!loop.master || (job->sandbox == SANDBOX_STRICT && sandbox_enter(&err) < 0) ||
+	    enter(job, &err) < 0)
 		give_up(job, &err);
+	log_follow_level(&loop.master->log_level);
 	fd_close(&report);
 	be_ready(job);
 	fd_close(&gate);

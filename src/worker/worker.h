@@ -19,7 +19,5 @@ _Noreturn void worker_run(const struct worker_job *job);
  * user, parent-death signal, no_new_privs. Returns 0, or -1 with err.
  */
 int worker_become(const struct worker_job *job, struct error *err);
-/* Installs the seccomp filter of sandbox = "strict". Returns 0, or -1 with err. */
-int worker_sandbox(const struct worker_job *job, struct error *err);
 
 #endif

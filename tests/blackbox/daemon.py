@@ -2,13 +2,16 @@
 """A preforkd under test, and what to ask it. Waiting is for events: a notification, a line of the
 log, a field of the board; a deadline is only there to fail."""
 
+import contextlib
 import json
 import os
+import queue
 import re
 import selectors
 import signal
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -78,7 +81,10 @@ class Daemon:
         self.notify_path.unlink(missing_ok=True)
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.bind(str(self.notify_path))
-        env = dict(os.environ, NOTIFY_SOCKET=str(self.notify_path), **self.env)
+        self.inbox = queue.Queue()
+        threading.Thread(target=self.read_notifications, args=(self.notify, self.inbox),
+                         daemon=True).start()
+        env = {**os.environ, "NOTIFY_SOCKET": str(self.notify_path), **self.env}
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen(
                 [*self.wrapper, self.programs.preforkd, "--instance", self.name,
@@ -90,14 +96,20 @@ class Daemon:
             self.wait_notification("READY=1")
         return self
 
+    @staticmethod
+    def read_notifications(notify, inbox):
+        """All the time, as systemd does: a queue that is full would stop the sender."""
+        with contextlib.suppress(OSError):
+            while text := notify.recv(8192):
+                inbox.put(text.decode())
+
     def wait_notification(self, line, deadline=DEADLINE):
         """The next notification that holds the line; the ones before stay in `notifications`."""
         end = time.monotonic() + deadline
         while True:
-            self.notify.settimeout(0.05)
             try:
-                text = self.notify.recv(8192).decode()
-            except socket.timeout:
+                text = self.inbox.get(timeout=0.05)
+            except queue.Empty:
                 if self.process.poll() is not None:
                     raise AssertionError(
                         f"preforkd ended with {self.process.returncode}:\n{self.log()}") from None
@@ -131,6 +143,7 @@ class Daemon:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        self.notify.shutdown(socket.SHUT_RDWR)  # the reader's end
         self.notify.close()
         log = self.log()
         for word in ("AddressSanitizer", "runtime error:", "LeakSanitizer"):

@@ -2,7 +2,7 @@
 """The thinnest path: a file, a daemon, a client, a reply, a stop."""
 
 import pytest
-from daemon import exchange
+from daemon import exchange, wait_until
 
 CONFIG = """
 service "echo" {
@@ -20,7 +20,7 @@ def test_echo_from_a_file(daemon, tmp_path, address):
     for i in range(10):
         text = b"hello %d" % i
         assert exchange(d.address("echo"), text) == text
-    status = d.status()
-    assert status["pools"][0]["connections"]["accepted"] == 10
-    assert status["pools"][0]["connections"]["finished"] == 10
+    # A worker counts a client when it has closed it: a moment after the client saw the end.
+    wait_until("all ten finished", lambda: d.status()["connections"]["finished"] == 10)
+    assert d.status()["pools"][0]["connections"]["accepted"] == 10
     assert d.stop() == 0

@@ -4,7 +4,7 @@
  * because it may hold spaces, and title is in parentheses for the same reason:
  *
  *	uid=0 gid=0 groups=0,4 cwd=/ umask=0022 nice=0 nofile=1024:4096 fds=0=/dev/null,1=...
- *	sigmask=0 nnp=0 pdeathsig=9 pid=9 ppid=8 pgid=9 title=(...) comm=...
+ *	env=PATH,HOME sigmask=0 nnp=0 pdeathsig=9 pid=9 ppid=8 pgid=9 title=(...) comm=...
  */
 #define _GNU_SOURCE
 #include <preforkd/handler.h>
@@ -82,6 +82,14 @@ static void put_descriptors(FILE *out)
 	closedir(dir);
 }
 
+/* The names alone: /proc/PID/environ is where the title is. */
+static void put_environment(FILE *out)
+{
+	fputs(" env=", out);
+	for (char **e = environ; *e; e++)
+		fprintf(out, "%s%.*s", e == environ ? "" : ",", (int)strcspn(*e, "="), *e);
+}
+
 static void put_signals(FILE *out)
 {
 	unsigned long long bits = 0;
@@ -129,6 +137,7 @@ static char *report(size_t *size)
 	put_directory(out);
 	put_limits(out);
 	put_descriptors(out);
+	put_environment(out);
 	put_signals(out);
 	put_names(out);
 	fclose(out);

@@ -6,25 +6,32 @@ test_module_flags = -module -avoid-version -shared -rpath /nowhere
 
 check_LTLIBRARIES += \
 	tests/modules/count.la \
+	tests/modules/crash_open.la \
 	tests/modules/crash_serve.la \
 	tests/modules/env.la \
 	tests/modules/exit_enter.la \
+	tests/modules/gate.la \
 	tests/modules/hello.la \
 	tests/modules/no_symbol.la \
 	tests/modules/nothing.la \
 	tests/modules/open_fails.la \
+	tests/modules/opened.la \
 	tests/modules/slow_open.la \
 	tests/modules/upper.la \
 	tests/modules/wrong_abi.la
 
 tests_modules_count_la_SOURCES = examples/count.c
 tests_modules_count_la_LDFLAGS = $(test_module_flags)
+tests_modules_crash_open_la_SOURCES = tests/modules/crash_open.c
+tests_modules_crash_open_la_LDFLAGS = $(test_module_flags)
 tests_modules_crash_serve_la_SOURCES = tests/modules/crash_serve.c
 tests_modules_crash_serve_la_LDFLAGS = $(test_module_flags)
 tests_modules_env_la_SOURCES = tests/modules/env.c
 tests_modules_env_la_LDFLAGS = $(test_module_flags)
 tests_modules_exit_enter_la_SOURCES = tests/modules/exit_enter.c
 tests_modules_exit_enter_la_LDFLAGS = $(test_module_flags)
+tests_modules_gate_la_SOURCES = tests/modules/gate.c
+tests_modules_gate_la_LDFLAGS = $(test_module_flags)
 tests_modules_hello_la_SOURCES = examples/hello.c
 tests_modules_hello_la_LDFLAGS = $(test_module_flags)
 tests_modules_no_symbol_la_SOURCES = tests/modules/no_symbol.c
@@ -33,6 +40,8 @@ tests_modules_nothing_la_SOURCES = tests/modules/nothing.c
 tests_modules_nothing_la_LDFLAGS = $(test_module_flags)
 tests_modules_open_fails_la_SOURCES = tests/modules/open_fails.c
 tests_modules_open_fails_la_LDFLAGS = $(test_module_flags)
+tests_modules_opened_la_SOURCES = tests/modules/opened.c
+tests_modules_opened_la_LDFLAGS = $(test_module_flags)
 tests_modules_slow_open_la_SOURCES = tests/modules/slow_open.c
 tests_modules_slow_open_la_LDFLAGS = $(test_module_flags)
 tests_modules_upper_la_SOURCES = examples/upper.c
