@@ -166,12 +166,12 @@ static bool name_is_valid(const char *name)
 	return n > 0 && n < BOARD_NAME_MAX && !name[n];
 }
 
-static void check_option(struct build *b, const struct entry *entry)
+/* What is wrong with an option, or NULL. */
+static const char *option_mistake(const struct entry *entry)
 {
 	if (!name_is_valid(entry->key))
-		build_error(b, entry, "an option's name is made of A-Z a-z 0-9 _ . -");
-	else if (entry->count != 1)
-		build_error(b, entry, "an option has one value, not a list");
+		return "an option's name is made of A-Z a-z 0-9 _ . -";
+	return entry->count == 1 ? NULL : "an option has one value, not a list";
 }
 
 static void add_option(struct service_config *service, const struct entry *entry)
@@ -195,8 +195,10 @@ static void apply(struct build *b, struct config *config, struct service_config 
 
 		if (entry->scope != scope || (scope != ENTRY_GLOBAL && entry->service != index))
 			continue;
-		if (scope == ENTRY_OPTION)
+		if (scope == ENTRY_OPTION && option_mistake(entry) == NULL)
 			add_option(service, entry);
+		else if (scope == ENTRY_OPTION)
+			continue;
 		else if (key && (scope == ENTRY_SERVICE || key->scope != KEY_SERVICE))
 			assign(key, entry, field_of(key, service, config), &bad, why);
 	}
@@ -242,14 +244,13 @@ static void check_names(struct build *b)
 		}
 	}
 	for (size_t i = 0; i < e->count; i++)
-		if (e->items[i].scope == ENTRY_OPTION)
-			check_option(b, &e->items[i]);
+		if (e->items[i].scope == ENTRY_OPTION && option_mistake(&e->items[i]))
+			build_error(b, &e->items[i], "%s", option_mistake(&e->items[i]));
 }
 
 struct config *config_build(struct entries *entries, struct error_list *errors)
 {
 	struct build b = {.entries = entries, .errors = errors};
-	size_t before = errors->count;
 	struct config *config = mem_new(1, sizeof(*config));
 	struct service_config scratch = {0};
 
@@ -273,10 +274,7 @@ struct config *config_build(struct entries *entries, struct error_list *errors)
 	apply(&b, config, &scratch, 0, ENTRY_GLOBAL); /* the daemon's own keys */
 	build_free_service(&scratch);
 	check_config(config, errors);
-	if (errors->count == before)
-		return config;
-	config_free(config);
-	return NULL;
+	return config;
 }
 
 void build_free_service(struct service_config *service)

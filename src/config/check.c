@@ -58,23 +58,30 @@ static void check_handler(struct check *c, const struct service_config *service)
 		wrong(c, service, "builtin", "missing; a service needs one of builtin and module");
 }
 
+static bool given_before(const struct service_config *service, size_t i)
+{
+	for (size_t j = 0; j < i; j++)
+		if (strcmp(service->listen.items[i], service->listen.items[j]) == 0)
+			return true;
+	return false;
+}
+
 static void check_address(struct check *c, const struct service_config *service, size_t i)
 {
+	struct listen_on *on = &service->addresses[i];
 	struct error err = {0};
 
-	if (address_parse(service->listen.items[i], &service->addresses[i].address, &err) < 0)
+	if (address_parse(service->listen.items[i], &on->address, &err) < 0)
 		wrong(c, service, "listen", err.text);
-	else if (service->addresses[i].address.kind == ADDRESS_SYSTEMD)
+	else if (on->address.kind == ADDRESS_SYSTEMD)
 		wrong(c, service, "listen", "systemd:// is not known to this version");
-	for (size_t j = 0; j < i; j++)
-		if (strcmp(service->listen.items[i], service->listen.items[j]) == 0) {
-			char text[ERROR_TEXT_MAX];
-
-			snprintf(text, sizeof(text), "\"%.300s\" given twice",
-				 service->listen.items[i]);
-			wrong(c, service, "listen", text);
-			break;
-		}
+	else
+		on->valid = true;
+	if (!given_before(service, i))
+		return;
+	on->valid = false; /* once is enough */
+	error_set(&err, EX_CONFIG, "\"%.300s\" given twice", service->listen.items[i]);
+	wrong(c, service, "listen", err.text);
 }
 
 static void check_listen(struct check *c, struct service_config *service)
@@ -108,7 +115,6 @@ static void settle_sandbox(struct service_config *service)
 void check_config(struct config *config, struct error_list *errors)
 {
 	struct check c = {.errors = errors};
-	uint64_t workers = 0;
 
 	for (size_t i = 0; i < config->service_count; i++) {
 		struct service_config *service = &config->services[i];
@@ -117,12 +123,7 @@ void check_config(struct config *config, struct error_list *errors)
 		check_listen(&c, service);
 		check_privileges(&c, service);
 		settle_sandbox(service);
-		workers += service->workers * service->listen.count;
 	}
-	if (workers > BOARD_SLOTS / 2)
-		error_list_add(errors, EX_CONFIG,
-			       "all services together want %llu workers; at most %d are possible",
-			       (unsigned long long)workers, BOARD_SLOTS / 2);
 	if (config->service_count == 0 && errors->count == 0)
 		error_list_add(errors, EX_CONFIG, "no service is configured and enabled");
 }

@@ -31,6 +31,7 @@ struct optional {
 /* An address of `listen`, and what it resolves to. */
 struct listen_on {
 	struct address address;
+	bool valid; /* the address is right as far as it can be told without a look-up */
 	struct endpoint *endpoints;
 	size_t endpoint_count;
 };
@@ -82,7 +83,7 @@ struct config {
 
 /*
  * Makes a configuration from entries, which it takes over. Adds every mistake in values and sense
- * to errors. NULL when there were any.
+ * to errors: with any, the result is only good for finding more, by the look-ups.
  */
 struct config *config_build(struct entries *entries, struct error_list *errors);
 void config_free(struct config *config);

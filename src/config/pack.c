@@ -197,9 +197,9 @@ struct config *config_unpack(const char *bytes, size_t size, struct error_list *
 		return NULL;
 	}
 	config = config_build(entries, errors);
-	for (size_t i = 0; config && i < config->service_count && !u.broken; i++)
+	for (size_t i = 0; i < config->service_count && errors->count == 0 && !u.broken; i++)
 		get_lookups(&u, &config->services[i]);
-	if (config && u.broken) {
+	if (errors->count > 0 || u.broken) {
 		config_free(config);
 		return NULL;
 	}

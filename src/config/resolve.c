@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "base/parse.h"
+#include "board/layout.h"
 #include "config/config.h"
 
 struct resolve {
@@ -132,8 +133,8 @@ static void resolve_addresses(struct resolve *r)
 	for (size_t i = 0; i < s->listen.count; i++) {
 		struct listen_on *on = &s->addresses[i];
 
-		if (address_resolve_listen(&on->address, &on->endpoints, &on->endpoint_count,
-					   &err) < 0)
+		if (on->valid && address_resolve_listen(&on->address, &on->endpoints,
+							&on->endpoint_count, &err) < 0)
 			error_list_add(r->errors, err.code, "%s: %s", config_place(s, "listen"),
 				       err.text);
 	}
@@ -182,6 +183,21 @@ static void find_duplicates(struct config *config, struct error_list *errors)
 		}
 }
 
+/* A name with several addresses has workers for each. */
+static void count_workers(const struct config *config, struct error_list *errors)
+{
+	uint64_t workers = 0;
+
+	for (size_t s = 0; s < config->service_count; s++)
+		for (size_t l = 0; l < config->services[s].listen.count; l++)
+			workers += config->services[s].workers *
+				   config->services[s].addresses[l].endpoint_count;
+	if (workers > BOARD_SLOTS / 2)
+		error_list_add(errors, EX_CONFIG,
+			       "all services together want %llu workers; at most %d are possible",
+			       (unsigned long long)workers, BOARD_SLOTS / 2);
+}
+
 int config_resolve(struct config *config, struct error_list *errors)
 {
 	size_t before = errors->count;
@@ -194,5 +210,6 @@ int config_resolve(struct config *config, struct error_list *errors)
 		resolve_addresses(&r);
 	}
 	find_duplicates(config, errors);
+	count_workers(config, errors);
 	return errors->count == before ? 0 : -1;
 }

@@ -352,6 +352,7 @@ void crew_serve(struct crew *crew, uint32_t generation)
 	crew->state = CREW_SERVING;
 	crew->generation = generation;
 	crew->gate = crew->report = -1;
+	publish(crew);
 }
 
 void crew_recycle(struct crew *crew)

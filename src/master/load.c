@@ -23,7 +23,7 @@ static void check_sockets(const struct service_config *s, const struct preforkd_
 	for (size_t i = 0; i < s->listen.count; i++) {
 		int type = s->addresses[i].address.type;
 
-		if (!handler_serves(handler, type))
+		if (s->addresses[i].valid && !handler_serves(handler, type))
 			error_list_add(errors, EX_CONFIG, "%s: %s: %s \"%s\" does not serve %s",
 				       config_place(s, "listen"), s->listen.items[i],
 				       handler_key(s), handler->name,
@@ -38,6 +38,8 @@ static void try_handler(const struct service_config *s, struct error_list *error
 	struct handler_instance instance;
 	struct error err = {0};
 
+	if (!*s->builtin == !*s->module)
+		return; /* that was told */
 	if (handler_open(&instance, *s->builtin ? s->builtin : NULL, *s->module ? s->module : NULL,
 			 &setup, &err) < 0) {
 		error_list_add(errors, EX_CONFIG, "%s: %s", config_place(s, handler_key(s)),
@@ -48,27 +50,22 @@ static void try_handler(const struct service_config *s, struct error_list *error
 	handler_close(&instance);
 }
 
-static struct config *read_config(const struct options *options, struct error_list *errors)
+static struct entries *read_entries(const struct options *options, struct error_list *errors)
 {
 	struct entries *entries;
 
 	if (options->service)
-		return config_build(entries_copy(options->service), errors);
+		return entries_copy(options->service);
 	entries = entries_new();
-	if (entries_read(entries, options->config_file, errors) == 0)
-		return config_build(entries, errors);
-	/* What could be read is looked at too, so that all mistakes are shown; not what is missing.
-	 */
-	config_free(config_build(entries, errors));
-	return NULL;
+	entries_read(entries, options->config_file, errors);
+	return entries;
 }
 
+/* A mistake does not end the search for others. */
 struct config *load_config(const struct options *options, struct error_list *errors)
 {
-	struct config *config = read_config(options, errors);
+	struct config *config = config_build(read_entries(options, errors), errors);
 
-	if (!config)
-		return NULL;
 	config_resolve(config, errors);
 	for (size_t i = 0; i < config->service_count; i++)
 		try_handler(&config->services[i], errors);

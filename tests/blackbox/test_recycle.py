@@ -153,5 +153,6 @@ def test_recycle_after_so_many_connections(daemon):
             last = w["pid"]
     del served[last]
     assert len(served) >= 5
-    assert all(18 <= count <= 22 for count in served.values()), served
+    # The last that a worker served may not have been seen any more.
+    assert all(17 <= count <= 22 for count in served.values()), served
     assert d.status()["pools"][0]["workers_died"] == 0
