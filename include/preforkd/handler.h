@@ -105,7 +105,7 @@ struct preforkd_handler {
 };
 
 /*
- * read(2), again after a signal. Returns the count of bytes, 0 at the end of the input, or -1 with
+ * recv(2), which is read(2) with less on its way, again after a signal. Returns the count of bytes, 0 at the end of the input, or -1 with
  * errno: EAGAIN is the idle timeout.
  */
 static inline ssize_t preforkd_read(int fd, void *buffer, size_t size)
@@ -113,7 +113,7 @@ static inline ssize_t preforkd_read(int fd, void *buffer, size_t size)
 	ssize_t n;
 
 	do {
-		n = read(fd, buffer, size);
+		n = recv(fd, buffer, size, 0);
 	} while (n < 0 && errno == EINTR);
 	return n;
 }

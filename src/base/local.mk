@@ -6,6 +6,7 @@ libbase_la_SOURCES = \
 	src/base/endpoint.c \
 	src/base/error.c src/base/error.h \
 	src/base/fd.c src/base/fd.h \
+	src/base/hot.h \
 	src/base/log.c src/base/log.h \
 	src/base/mem.c src/base/mem.h \
 	src/base/parse.c src/base/parse.h \

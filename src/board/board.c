@@ -153,6 +153,9 @@ static int create_files(struct board *board, const char *master_path, struct err
 		create_file(master_path, sizeof(struct master_file), &board->master_fd, err);
 	if (!board->master)
 		return -1;
+	/* A worker maps it anew, read-only; this mapping would let it write what is not its own. */
+	if (madvise(board->master, sizeof(struct master_file), MADV_DONTFORK) < 0)
+		return error_set(err, EX_OSERR, "%s: madvise: %s", master_path, strerror(errno));
 	board->readonly_fd = open(master_path, O_RDONLY | O_CLOEXEC);
 	if (board->readonly_fd < 0)
 		return error_set(err, EX_OSERR, "%s: %s", master_path, strerror(errno));

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/hot.h"
 #include "board/seqlock.h"
 #include "board/write.h"
 
@@ -26,7 +27,8 @@ void slot_ready(struct slot *slot, uint64_t now_usec)
 	seq_write_end(&slot->seq);
 }
 
-void slot_begin(struct slot *slot, const struct sockaddr *peer, socklen_t len, uint64_t now_usec)
+HOT void slot_begin(struct slot *slot, const struct sockaddr *peer, socklen_t len,
+		    uint64_t now_usec)
 {
 	uint32_t words[BOARD_PEER_MAX / 4] = {0};
 
@@ -42,7 +44,7 @@ void slot_begin(struct slot *slot, const struct sockaddr *peer, socklen_t len, u
 	seq_write_end(&slot->seq);
 }
 
-void slot_end(struct slot *slot, enum connection_field outcome, uint64_t now_usec)
+HOT void slot_end(struct slot *slot, enum connection_field outcome, uint64_t now_usec)
 {
 	uint64_t since = atomic_load_explicit(&slot->since_usec, RELAXED);
 

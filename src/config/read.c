@@ -162,10 +162,14 @@ static void parse_once(const char *text, struct unknown *unknown)
 	reading.root = cfg;
 	cfg_set_error_function(cfg, on_error);
 	cfg->filename = mem_text(reading.file);
-	if (fp) {
-		cfg_parse_fp(cfg, fp);
-		fclose(fp);
+	/* An empty name ends the parse without a word. */
+	if (fp && cfg_parse_fp(cfg, fp) != CFG_SUCCESS && !reading.failed && !reading.again) {
+		error_list_add(reading.errors, EX_CONFIG, "%s:%d: syntax: expected a key",
+			       reading.file, cfg->line);
+		reading.failed = true;
 	}
+	if (fp)
+		fclose(fp);
 	cfg_free(cfg);
 	free(options);
 	free(service);

@@ -110,6 +110,13 @@ static const char *count_brace(struct scan *s, int *line)
 	return NULL;
 }
 
+/* libconfuse passes over these two without a word. */
+static const char *refuse_stray(const struct scan *s, int *line)
+{
+	*line = s->line;
+	return *s->p == '*' ? "an asterisk outside of quotes" : "a plus sign outside of quotes";
+}
+
 static const char *scan(struct scan *s, int *line)
 {
 	const char *wrong = NULL;
@@ -126,6 +133,8 @@ static const char *scan(struct scan *s, int *line)
 			wrong = skip_comment(s, line);
 		else if (*s->p == '{' || *s->p == '}')
 			wrong = count_brace(s, line);
+		else if (*s->p == '*' || (*s->p == '+' && s->p[1] != '='))
+			wrong = refuse_stray(s, line);
 		else {
 			word = !isspace((unsigned char)*s->p) && !strchr("=(),+", *s->p);
 			advance(s);

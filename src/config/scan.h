@@ -2,7 +2,8 @@
 /*
  * A look at a configuration file before libconfuse reads it: libconfuse 3.3 takes the end of the
  * file for the end of every open section and comment, its lexer stays inside a string that it gave
- * up on, it counts the lines of comments more than once, and it calls nobody for an empty list.
+ * up on, it counts the lines of comments more than once, it calls nobody for an empty list, and it
+ * passes over a stray * or +.
  */
 #ifndef CONFIG_SCAN_H
 #define CONFIG_SCAN_H

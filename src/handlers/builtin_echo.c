@@ -7,17 +7,20 @@
 
 #include <string.h>
 
+#include "base/hot.h"
 #include "handlers/builtin.h"
 
 #define ECHO_BUFFER 16384
 #define ECHO_PACKET 65536
 
-static int echo_bytes(int fd)
-{
-	char buffer[ECHO_BUFFER];
+/* Not on the stack, whose protection touches every page of it for each client. A worker has one
+ * client at a time. */
+static char buffer[ECHO_PACKET + 1]; /* the last byte shows a packet that is too big */
 
+HOT static int echo_bytes(int fd)
+{
 	for (;;) {
-		ssize_t n = preforkd_read(fd, buffer, sizeof(buffer));
+		ssize_t n = preforkd_read(fd, buffer, ECHO_BUFFER);
 
 		if (n <= 0)
 			return n < 0 ? -1 : PREFORKD_READ_TO_END;
@@ -28,8 +31,6 @@ static int echo_bytes(int fd)
 
 static int echo_packets(int fd)
 {
-	char buffer[ECHO_PACKET + 1]; /* the last byte shows a packet that is too big */
-
 	for (;;) {
 		ssize_t n = preforkd_read(fd, buffer, sizeof(buffer));
 
@@ -44,7 +45,7 @@ static int echo_packets(int fd)
 	}
 }
 
-static int echo_serve(void *state, const struct preforkd_client *client)
+HOT static int echo_serve(void *state, const struct preforkd_client *client)
 {
 	(void)state;
 	return client->type == SOCK_SEQPACKET ? echo_packets(client->fd) : echo_bytes(client->fd);
@@ -52,8 +53,8 @@ static int echo_serve(void *state, const struct preforkd_client *client)
 
 /* As much as came: the 512 bytes of the others would break the protocol, and gain a forger
  * nothing. */
-static ssize_t echo_answer(void *state, const struct preforkd_datagram *datagram, void *reply,
-			   size_t room)
+HOT static ssize_t echo_answer(void *state, const struct preforkd_datagram *datagram, void *reply,
+			       size_t room)
 {
 	size_t size = datagram->size < room ? datagram->size : room;
 

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -15,6 +16,9 @@
 #include "base/mem.h"
 #include "config/config.h"
 #include "master/listener.h"
+
+/* An idle worker wakes so often for nothing: no oftener than this. */
+#define HANDED_DOWN_LEAST_USEC UINT64_C(10000000)
 
 static bool is_inet(const struct listener *l)
 {
@@ -87,6 +91,24 @@ bool listener_tells_destination(const struct listener *l)
 	return is_inet(l) && l->endpoint.type == SOCK_DGRAM;
 }
 
+bool listener_hands_down_timeout(const struct listener *l, const struct service_config *s)
+{
+	return is_inet(l) && l->endpoint.type == SOCK_STREAM &&
+	       s->idle_timeout >= HANDED_DOWN_LEAST_USEC;
+}
+
+static int hand_down_timeout(struct listener *l, const struct service_config *s, struct error *err)
+{
+	uint64_t usec = listener_hands_down_timeout(l, s) ? s->idle_timeout : 0;
+	struct timeval tv = {.tv_sec = (time_t)(usec / 1000000),
+			     .tv_usec = (suseconds_t)(usec % 1000000)};
+
+	if (setsockopt(l->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) < 0 ||
+	    setsockopt(l->fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)) < 0)
+		return failed(l, "idle_timeout", err);
+	return 0;
+}
+
 /* Accepted sockets inherit these; set once here they cost nothing for each client. */
 static int apply_tcp(struct listener *l, const struct service_config *s, struct error *err)
 {
@@ -96,7 +118,7 @@ static int apply_tcp(struct listener *l, const struct service_config *s, struct 
 	    set_int(l, SOL_SOCKET, SO_KEEPALIVE, s->keepalive, "keepalive", err) < 0 ||
 	    set_int(l, IPPROTO_TCP, TCP_DEFER_ACCEPT, seconds, "defer_accept", err) < 0)
 		return -1;
-	return 0;
+	return hand_down_timeout(l, s, err);
 }
 
 /* A wildcard's replies leave from where the datagram went, and no socket answers what went to many,

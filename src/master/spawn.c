@@ -65,7 +65,8 @@ static void fill_job(struct worker_job *job, const struct crew *crew)
 		.pktinfo = listener_tells_destination(crew->listener),
 		.handler = crew->handler.handler,
 		.state = crew->handler.state,
-		.idle_timeout_usec = s->idle_timeout,
+		.idle_timeout_usec =
+			listener_hands_down_timeout(crew->listener, s) ? 0 : s->idle_timeout,
 		.log_connections = s->log_connections,
 	};
 	fill_process(job, crew);

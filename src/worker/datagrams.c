@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/hot.h"
 #include "base/address.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -39,7 +40,7 @@ struct exchange {
 static char request[DATAGRAM_MAX];
 static char reply[DATAGRAM_MAX];
 
-static void prepare(struct exchange *x, bool pktinfo)
+HOT static void prepare(struct exchange *x, bool pktinfo)
 {
 	x->iov = (struct iovec){.iov_base = request, .iov_len = sizeof(request)};
 	x->msg = (struct msghdr){
@@ -75,7 +76,7 @@ static void reply_from_inet6(struct exchange *x, struct in6_pktinfo *info)
 
 /* The control data of the request becomes that of the reply, in place. Through a dual-stack socket
  * an IPv4 datagram comes with both; the kernel sends by the last, which is IP_PKTINFO. */
-static void turn_control(struct exchange *x)
+HOT static void turn_control(struct exchange *x)
 {
 	x->to_many = false;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&x->msg); c; c = CMSG_NXTHDR(&x->msg, c)) {
@@ -86,12 +87,12 @@ static void turn_control(struct exchange *x)
 	}
 }
 
-static size_t reply_room(const struct worker_job *job)
+HOT static size_t reply_room(const struct worker_job *job)
 {
 	return job->handler->flags & PREFORKD_SMALL_REPLIES ? GUARD_REPLY_MAX : sizeof(reply);
 }
 
-static enum connection_field send_reply(struct exchange *x, int fd, size_t size)
+HOT static enum connection_field send_reply(struct exchange *x, int fd, size_t size)
 {
 	ssize_t n;
 
@@ -107,8 +108,8 @@ static enum connection_field send_reply(struct exchange *x, int fd, size_t size)
 	return CONN_finished;
 }
 
-static enum connection_field answer(struct loop *loop, struct exchange *x, int fd, size_t size,
-				    socklen_t shown_len)
+HOT static enum connection_field answer(struct loop *loop, struct exchange *x, int fd, size_t size,
+					socklen_t shown_len)
 {
 	const struct worker_job *job = loop->job;
 	const struct preforkd_datagram datagram = {
@@ -124,13 +125,15 @@ static enum connection_field answer(struct loop *loop, struct exchange *x, int f
 	if (job->handler->flags & PREFORKD_REFUSE_LOOPS &&
 	    (x->to_many || guard_refuses(&x->shown.any, loop->master->udp_ports)))
 		return CONN_refused_guard;
+	if (x->msg.msg_flags & MSG_TRUNC)
+		return CONN_aborted_error; /* over 64 KiB, through a Unix socket: half is no request */
 	n = job->handler->answer(job->state, &datagram, reply, reply_room(job));
 	if (n < 0)
 		return errno == EAGAIN ? CONN_timed_out : CONN_aborted_error;
 	return n == 0 ? CONN_finished : send_reply(x, fd, (size_t)n);
 }
 
-static void serve_datagram(struct loop *loop, struct exchange *x, int fd, size_t size)
+HOT static void serve_datagram(struct loop *loop, struct exchange *x, int fd, size_t size)
 {
 	const struct worker_job *job = loop->job;
 	uint64_t begin = loop_now(), end;
@@ -157,7 +160,7 @@ static void serve_datagram(struct loop *loop, struct exchange *x, int fd, size_t
 	}
 }
 
-int loop_datagrams(struct loop *loop)
+HOT int loop_datagrams(struct loop *loop)
 {
 	struct exchange x;
 	/* A second descriptor: a stop between the receive and the send must not eat the reply. */

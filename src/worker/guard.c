@@ -3,14 +3,15 @@
 
 #include <netinet/in.h>
 
+#include "base/hot.h"
 #include "worker/guard.h"
 
-static bool port_is_ours(const board_u64 *our_ports, unsigned port)
+HOT static bool port_is_ours(const board_u64 *our_ports, unsigned port)
 {
 	return atomic_load_explicit(&our_ports[port / 64], memory_order_relaxed) >> (port % 64) & 1;
 }
 
-static bool refuses_inet(const struct sockaddr_in *in)
+HOT static bool refuses_inet(const struct sockaddr_in *in)
 {
 	uint32_t host = ntohl(in->sin_addr.s_addr);
 
@@ -20,12 +21,12 @@ static bool refuses_inet(const struct sockaddr_in *in)
 	return host >= UINT32_C(0xe0000000) || host >> 24 == 0;
 }
 
-static bool refuses_inet6(const struct sockaddr_in6 *in6)
+HOT static bool refuses_inet6(const struct sockaddr_in6 *in6)
 {
 	return IN6_IS_ADDR_MULTICAST(&in6->sin6_addr) || IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr);
 }
 
-bool guard_refuses(const struct sockaddr *source, const board_u64 *our_ports)
+HOT bool guard_refuses(const struct sockaddr *source, const board_u64 *our_ports)
 {
 	const struct sockaddr_in *in = (const void *)source;
 	const struct sockaddr_in6 *in6 = (const void *)source;

@@ -50,7 +50,7 @@ struct worker_job {
 	const struct preforkd_handler *handler;
 	void *state; /* what its open() returned */
 
-	uint64_t idle_timeout_usec; /* 0: none */
+	uint64_t idle_timeout_usec; /* to set on each client; 0: none, or it comes with it */
 	uint64_t recycle_after;     /* connections, jitter already in it; 0: never */
 	bool log_connections;
 

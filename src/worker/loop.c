@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/hot.h"
 #include "base/log.h"
 #include "board/write.h"
 #include "worker/loop.h"
@@ -12,7 +13,7 @@
 
 #define LOG_EVERY_USEC UINT64_C(60000000)
 
-uint64_t loop_now(void)
+HOT uint64_t loop_now(void)
 {
 	struct timespec ts;
 
@@ -20,13 +21,27 @@ uint64_t loop_now(void)
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
-bool loop_ends(const struct loop *loop)
+void loop_prepare(struct loop *loop, const struct worker_job *job, const struct master_file *master)
 {
-	const struct worker_job *job = loop->job;
+	*loop = (struct loop){
+		.word = &master->owners[job->slot_index].word,
+		.slot = job->slot,
+		.serve = job->handler->serve,
+		.state = job->state,
+		.last = job->recycle_after ? job->recycle_after : UINT64_MAX,
+		.listener = job->listener,
+		.type = job->type,
+		.set_timeout = job->idle_timeout_usec != 0,
+		.log = job->log_connections,
+		.job = job,
+		.master = master,
+	};
+}
 
-	return atomic_load_explicit(&loop->master->owners[job->slot_index].word,
-				    memory_order_acquire) == WORD_LEAVE ||
-	       (job->recycle_after && loop->served >= job->recycle_after);
+HOT bool loop_ends(const struct loop *loop)
+{
+	return atomic_load_explicit(loop->word, memory_order_acquire) == WORD_LEAVE ||
+	       loop->served >= loop->last;
 }
 
 static const struct {

@@ -5,13 +5,26 @@
 
 #include "worker/job.h"
 
-/* What a loop needs beside the job. */
+/*
+ * What a loop looks at for every client, side by side: the job lies elsewhere on the stack, the
+ * handler on a page of constants, and each would be a cache miss of its own.
+ */
 struct loop {
+	const board_u32 *word; /* of the master */
+	struct slot *slot;
+	int (*serve)(void *state, const struct preforkd_client *client);
+	void *state;
+	uint64_t served;
+	uint64_t last; /* leave after so many; UINT64_MAX: never */
+	int listener;
+	int type;
+	bool set_timeout, log;
 	const struct worker_job *job;
 	const struct master_file *master; /* read-only */
-	uint64_t served;
 };
 
+void loop_prepare(struct loop *loop, const struct worker_job *job,
+		  const struct master_file *master);
 /* Accept connections and serve them until told to leave. Returns 0, or -1 after an error that ends
  * the worker, which was logged. */
 int loop_connections(struct loop *loop);

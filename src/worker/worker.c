@@ -65,18 +65,20 @@ _Noreturn static void give_up(const struct worker_job *job, const struct error *
 
 _Noreturn void worker_run(const struct worker_job *job)
 {
-	struct loop loop = {.job = job};
+	const struct master_file *master;
+	struct loop loop;
 	struct error err = {0};
 	int gate = job->gate, report = job->report, status;
 
 	log_set_subject(job->subject);
 	if (worker_become(job, &err) < 0 || stop_prepare(job->listener, &err) < 0)
 		give_up(job, &err);
-	loop.master = map_master(job, &err);
-	if (!loop.master || (job->sandbox == SANDBOX_STRICT && sandbox_enter(&err) < 0) ||
+	master = map_master(job, &err);
+	if (!master || (job->sandbox == SANDBOX_STRICT && sandbox_enter(&err) < 0) ||
 	    enter(job, &err) < 0)
 		give_up(job, &err);
-	log_follow_level(&loop.master->log_level);
+	log_follow_level(&master->log_level);
+	loop_prepare(&loop, job, master);
 	fd_close(&report);
 	be_ready(job);
 	fd_close(&gate);

@@ -206,9 +206,7 @@ def member(group):
 
 
 GROUP = "239.1.2.3"
-
-
-@pytest.mark.parametrize("address,host", [
+TO_MANY = pytest.mark.parametrize("address,host", [
     ("udp4://*:0", netns.BROADCAST), ("udp4://*:0", "255.255.255.255"), ("udp4://*:0", GROUP),
     # To IPv6 sockets, dual-stack ones too, Linux delivers no IPv4 multicast.
     ("udp://*:0", netns.BROADCAST), ("udp://*:0", "255.255.255.255"),
@@ -216,6 +214,9 @@ GROUP = "239.1.2.3"
     # Bound to it, and nothing else comes.
     (f"udp://{netns.BROADCAST}:0", netns.BROADCAST), (f"udp://{GROUP}:0", GROUP),
     (f"udp://[ff02::1%{netns.INTERFACE}]:0", "ff02::1")])
+
+
+@TO_MANY
 @pytest.mark.parametrize("builtin", ["echo", "time"])
 def test_broadcast_and_multicast_are_not_answered(daemon, builtin, address, host):
     d = daemon(config(address, builtin) + OTHER % "udp://127.0.0.1:0", wrapper=netns.network())
@@ -230,6 +231,21 @@ def test_broadcast_and_multicast_are_not_answered(daemon, builtin, address, host
         assert netns.inside(d.pid, exchange, f"udp://{there}:{port}", b"to one")
         wait_counts(d, "main", accepted=2, finished=1, refused_guard=1)
         assert not is_readable(s)
+
+
+@TO_MANY
+def test_a_module_may_answer_what_went_to_many(daemon, programs, address, host):
+    """One that does not ask for the guard; its reply leaves from an address of this machine."""
+    module = programs.modules / "crash_serve.so"
+    d = daemon(config(address).replace('builtin = "echo"', f'module = "{module}"'),
+               wrapper=netns.network())
+    joined = netns.inside(d.pid, member, GROUP)
+    with joined, netns.inside(d.pid, send_many, (host, d.port()), netns.INTERFACE) as s:
+        s.settimeout(10)
+        data, source = s.recvfrom(99)
+        assert data == b"to all" and source[1] == d.port()
+        assert source[0].split("%")[0] in (netns.HOST, netns.LINK_LOCAL) or \
+            source[0].startswith("fe80:")
 
 
 # ---- how much

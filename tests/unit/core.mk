@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: ISC
+if WITH_TESTS
+core_tests = \
+	tests/unit/test_board \
+	tests/unit/test_board_files \
+	tests/unit/test_board_hostile \
+	tests/unit/test_config \
+	tests/unit/test_guard \
+	tests/unit/test_pool \
+	tests/unit/test_reload_plan \
+	tests/unit/test_scan
+check_PROGRAMS += $(core_tests)
+TESTS += $(core_tests)
+
+tests_unit_test_board_SOURCES = tests/unit/test_board.c tests/unit/test_board.h
+tests_unit_test_board_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_board_LDADD = libboard.la libbase.la $(CHECK_LIBS)
+
+tests_unit_test_board_files_SOURCES = tests/unit/test_board_files.c tests/unit/test_board.h
+tests_unit_test_board_files_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_board_files_LDADD = libboard.la libbase.la $(CHECK_LIBS)
+
+tests_unit_test_board_hostile_SOURCES = tests/unit/test_board_hostile.c tests/unit/test_board.h
+tests_unit_test_board_hostile_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_board_hostile_LDADD = libboard.la libbase.la $(CHECK_LIBS)
+
+tests_unit_test_config_SOURCES = tests/unit/test_config.c
+tests_unit_test_config_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_config_LDADD = libconfig.la libbase.la $(CONFUSE_LIBS) $(CHECK_LIBS)
+
+tests_unit_test_guard_SOURCES = tests/unit/test_guard.c
+tests_unit_test_guard_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_guard_LDADD = libworker.la libbase.la $(CHECK_LIBS)
+
+tests_unit_test_pool_SOURCES = tests/unit/test_pool.c
+tests_unit_test_pool_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_pool_LDADD = libmaster.la $(CHECK_LIBS)
+
+tests_unit_test_reload_plan_SOURCES = tests/unit/test_reload_plan.c
+tests_unit_test_reload_plan_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_reload_plan_LDADD = libmaster.la $(CHECK_LIBS)
+
+tests_unit_test_scan_SOURCES = tests/unit/test_scan.c
+tests_unit_test_scan_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_scan_LDADD = libconfig.la libbase.la $(CONFUSE_LIBS) $(CHECK_LIBS)
+endif

@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: ISC */
+#include <config.h>
+
+#include <check.h>
+#include <stdlib.h>
+
+#include "master/pool.h"
+
+#define COUNT(array) ((int)(sizeof(array) / sizeof(*(array))))
+#define MSEC         UINT64_C(1000)
+#define SEC          UINT64_C(1000000)
+
+static const struct pool_health healthy;
+
+/* The same numbers each time: a test that fails fails again. */
+static uint32_t next_random(uint32_t *state)
+{
+	*state = *state * UINT32_C(1664525) + UINT32_C(1013904223);
+	return *state >> 8;
+}
+
+/* ---- one look ---- */
+
+static const struct {
+	struct pool_settings settings;
+	struct pool_counts counts; /* ready, starting, old, leaving */
+	unsigned start, retire;
+} plans[] = {
+	{{4, 8}, {0, 0, 0, 0}, 4, 0},
+	{{4, 8}, {4, 0, 0, 0}, 0, 0},
+	{{4, 8}, {3, 0, 0, 0}, 1, 0},
+	{{4, 8}, {3, 1, 0, 0}, 0, 0},
+	/* who was told to leave serves its last client: no longer one of them */
+	{{4, 8}, {4, 0, 0, 4}, 0, 0},
+	{{4, 8}, {0, 0, 0, 4}, 4, 0},
+	{{1, 1}, {0, 0, 0, 0}, 1, 0},
+	{{1, 1}, {0, 1, 0, 0}, 0, 0},
+	/* so many at a time */
+	{{100, 4}, {0, 0, 0, 0}, 4, 0},
+	{{100, 4}, {0, 4, 0, 0}, 0, 0},
+	{{100, 4}, {96, 0, 0, 0}, 4, 0},
+	{{100, 4}, {98, 0, 0, 0}, 2, 0},
+	/* recycling: a new one before an old one leaves */
+	{{4, 8}, {0, 0, 4, 0}, 1, 0},
+	{{4, 8}, {0, 1, 4, 0}, 0, 0},
+	{{4, 8}, {1, 0, 4, 0}, 1, 1},
+	{{4, 8}, {1, 0, 3, 1}, 1, 0},
+	{{4, 8}, {4, 0, 1, 3}, 0, 1},
+	{{4, 8}, {3, 1, 1, 3}, 0, 0},
+	{{16, 8}, {0, 0, 16, 0}, 4, 0},
+	{{16, 2}, {0, 0, 16, 0}, 2, 0},
+	{{1, 4}, {0, 0, 1, 0}, 1, 0},
+	{{1, 4}, {1, 0, 1, 0}, 0, 1},
+	/* an old one died meanwhile: no leave for that */
+	{{4, 8}, {1, 0, 2, 1}, 1, 0},
+	{{4, 8}, {0, 0, 2, 0}, 2, 0},
+};
+
+START_TEST(test_plan)
+{
+	struct pool_plan plan =
+		pool_plan(&plans[_i].settings, &plans[_i].counts, &healthy, 5 * SEC);
+
+	ck_assert_uint_eq(plan.start, plans[_i].start);
+	ck_assert_uint_eq(plan.retire, plans[_i].retire);
+	ck_assert(plan.next_usec == POOL_NEVER);
+}
+END_TEST
+
+/* ---- many looks ---- */
+
+struct pool {
+	struct pool_settings settings;
+	struct pool_counts c;
+	struct pool_health health;
+	uint64_t now;
+	uint32_t random;
+	unsigned started;
+};
+
+static const struct pool_settings sizes[] = {
+	{1, 4}, {2, 4}, {3, 4}, {4, 4}, {5, 4}, {8, 4}, {16, 64}, {64, 8}, {100, 1}, {1000, 64},
+};
+
+static bool chance(struct pool *p, unsigned percent)
+{
+	return next_random(&p->random) % 100 < percent;
+}
+
+/* Looks, does what the plan says, and holds it to what it may say. */
+static void look(struct pool *p)
+{
+	struct pool_plan plan = pool_plan(&p->settings, &p->c, &p->health, p->now);
+
+	ck_assert_uint_le(plan.retire, p->c.old);
+	ck_assert(plan.start == 0 || p->now >= p->health.retry);
+	p->c.old -= plan.retire;
+	p->c.leaving += plan.retire;
+	p->c.starting += plan.start;
+	p->started += plan.start;
+	ck_assert_uint_le(p->c.starting, p->settings.max_starting);
+	ck_assert_uint_le(p->c.ready + p->c.starting, p->settings.workers);
+	if (plan.retire)
+		ck_assert_uint_ge(p->c.ready + p->c.old, p->settings.workers);
+	ck_assert(plan.next_usec > p->now);
+}
+
+/* Some of those that start become ready, some of those that leave have left. */
+static void pass_time(struct pool *p)
+{
+	for (unsigned i = p->c.starting; i > 0; i--)
+		if (chance(p, 40)) {
+			p->c.starting--;
+			p->c.ready++;
+		}
+	for (unsigned i = p->c.leaving; i > 0; i--)
+		if (chance(p, 20))
+			p->c.leaving--;
+	p->now += 10 * MSEC;
+}
+
+/* As crew_recycle(). */
+static void recycle(struct pool *p)
+{
+	p->c.old += p->c.ready + p->c.starting;
+	p->c.ready = p->c.starting = 0;
+}
+
+static bool is_done(const struct pool *p)
+{
+	return p->c.ready == p->settings.workers && p->c.starting == 0 && p->c.old == 0;
+}
+
+static void fill(struct pool *p)
+{
+	for (int i = 0; i < 10000 && !is_done(p); i++) {
+		look(p);
+		pass_time(p);
+	}
+	ck_assert(is_done(p));
+}
+
+static struct pool pool_of(const struct pool_settings *settings, uint32_t seed)
+{
+	return (struct pool){.settings = *settings, .now = SEC, .random = seed};
+}
+
+START_TEST(test_fills_to_what_is_wanted)
+{
+	struct pool p = pool_of(&sizes[_i], 1);
+
+	fill(&p);
+	ck_assert_uint_eq(p.started, p.settings.workers);
+	look(&p);
+	ck_assert_uint_eq(p.started, p.settings.workers);
+}
+END_TEST
+
+START_TEST(test_recycle_never_serves_with_less)
+{
+	for (uint32_t seed = 0; seed < 50; seed++) {
+		struct pool p = pool_of(&sizes[_i], seed);
+		int looks = 0;
+
+		fill(&p);
+		recycle(&p);
+		while (!is_done(&p)) {
+			look(&p);
+			ck_assert_uint_ge(p.c.ready + p.c.old, p.settings.workers);
+			pass_time(&p);
+			ck_assert_int_lt(looks++, 10000);
+		}
+		ck_assert_uint_eq(p.started, 2 * p.settings.workers);
+	}
+}
+END_TEST
+
+START_TEST(test_recycle_in_turn)
+{
+	struct pool p = pool_of(&sizes[_i], 1);
+	unsigned most = 0, quarter = (p.settings.workers + 3) / 4;
+
+	fill(&p);
+	recycle(&p);
+	while (!is_done(&p)) {
+		look(&p);
+		if (p.c.ready + p.c.starting + p.c.old > most)
+			most = p.c.ready + p.c.starting + p.c.old;
+		pass_time(&p);
+	}
+	/* Never the whole pool twice. */
+	ck_assert_uint_gt(most, p.settings.workers);
+	ck_assert_uint_le(most, p.settings.workers + quarter);
+}
+END_TEST
+
+/* Recycles at any moment, workers that die at any moment: in the end all are new and enough. */
+START_TEST(test_comes_to_rest)
+{
+	for (uint32_t seed = 0; seed < 50; seed++) {
+		struct pool p = pool_of(&sizes[_i], seed);
+
+		for (int i = 0; i < 300; i++) {
+			unsigned *kinds[] = {&p.c.ready, &p.c.starting, &p.c.old, &p.c.leaving};
+			unsigned *kind = kinds[next_random(&p.random) % 4];
+
+			look(&p);
+			pass_time(&p);
+			if (chance(&p, 30) && *kind > 0)
+				--*kind;
+			if (chance(&p, 5))
+				recycle(&p);
+		}
+		fill(&p);
+		recycle(&p);
+		fill(&p);
+	}
+}
+END_TEST
+
+/* ---- failures ---- */
+
+static uint64_t pause_of(unsigned failures)
+{
+	uint64_t pause = 100 * MSEC;
+
+	while (failures-- > 1)
+		pause = pause * 2 < 30 * SEC ? pause * 2 : 30 * SEC;
+	return pause;
+}
+
+START_TEST(test_pauses_double)
+{
+	const uint32_t random = (uint32_t)_i;
+	struct pool_health health = {0};
+	uint64_t now = 77 * SEC;
+
+	for (unsigned i = 1; i < 100; i++) {
+		uint64_t pause;
+
+		pool_failed(&health, now, random);
+		pause = health.retry - now;
+		ck_assert_uint_eq(health.failures, i);
+		ck_assert_uint_eq(health.last_failure, now);
+		ck_assert_uint_le(pause, pause_of(i));
+		ck_assert_uint_gt(pause, pause_of(i) / 4 * 3);
+		now = health.retry;
+	}
+}
+END_TEST
+
+START_TEST(test_pause_without_jitter)
+{
+	static const unsigned msec[] = {100,  200,   400,   800,   1600, 3200,
+					6400, 12800, 25600, 30000, 30000};
+	struct pool_health health = {0};
+
+	for (int i = 0; i < COUNT(msec); i++) {
+		pool_failed(&health, 1, 0);
+		ck_assert_uint_eq(health.retry, 1 + msec[i] * MSEC);
+	}
+}
+END_TEST
+
+START_TEST(test_jitter_differs)
+{
+	struct pool_health one = {0}, two = {0};
+
+	pool_failed(&one, SEC, 0);
+	pool_failed(&two, SEC, 1023);
+	ck_assert_uint_gt(one.retry, two.retry + 20 * MSEC);
+}
+END_TEST
+
+START_TEST(test_old_failures_are_forgotten)
+{
+	struct pool_health health = {0};
+
+	for (int i = 0; i < 20; i++)
+		pool_failed(&health, SEC, 0);
+	ck_assert_uint_eq(health.retry, SEC + 30 * SEC);
+	/* As long as the pause may be, twice: that is no new trouble. */
+	pool_failed(&health, 61 * SEC, 0);
+	ck_assert_uint_eq(health.retry, 91 * SEC);
+	pool_failed(&health, 121 * SEC + 1, 0);
+	ck_assert_uint_eq(health.failures, 1);
+	ck_assert_uint_eq(health.retry, 121 * SEC + 1 + 100 * MSEC);
+}
+END_TEST
+
+START_TEST(test_nothing_starts_before_its_time)
+{
+	const struct pool_settings settings = {.workers = 4, .max_starting = 8};
+	const struct pool_counts none = {0};
+	struct pool_health health = {0};
+	struct pool_plan plan;
+
+	pool_failed(&health, SEC, 0);
+	plan = pool_plan(&settings, &none, &health, SEC);
+	ck_assert_uint_eq(plan.start, 0);
+	ck_assert_uint_eq(plan.next_usec, SEC + 100 * MSEC);
+	plan = pool_plan(&settings, &none, &health, SEC + 100 * MSEC - 1);
+	ck_assert_uint_eq(plan.start, 0);
+	ck_assert_uint_eq(plan.next_usec, SEC + 100 * MSEC);
+	/* Then with one, as long as it is not known to be well. */
+	plan = pool_plan(&settings, &none, &health, SEC + 100 * MSEC);
+	ck_assert_uint_eq(plan.start, 1);
+	ck_assert(plan.next_usec == POOL_NEVER);
+	plan = pool_plan(&settings, &(struct pool_counts){.starting = 1}, &health, 2 * SEC);
+	ck_assert_uint_eq(plan.start, 0);
+	plan = pool_plan(&settings, &(struct pool_counts){.ready = 1}, &health, 2 * SEC);
+	ck_assert_uint_eq(plan.start, 1);
+}
+END_TEST
+
+START_TEST(test_a_full_pool_waits_for_nothing)
+{
+	const struct pool_settings settings = {.workers = 4, .max_starting = 8};
+	struct pool_health health = {0};
+	struct pool_plan plan;
+
+	pool_failed(&health, SEC, 0);
+	plan = pool_plan(&settings, &(struct pool_counts){.ready = 4}, &health, SEC);
+	ck_assert_uint_eq(plan.start, 0);
+	ck_assert(plan.next_usec == POOL_NEVER);
+	/* Old ones may leave during a pause when they are too many. */
+	plan = pool_plan(&settings, &(struct pool_counts){.ready = 2, .old = 3}, &health, SEC);
+	ck_assert_uint_eq(plan.start, 0);
+	ck_assert_uint_eq(plan.retire, 1);
+	ck_assert_uint_eq(plan.next_usec, health.retry);
+}
+END_TEST
+
+/* Workers that die at once: old ones are not told to leave for them. */
+START_TEST(test_recycle_with_workers_that_die)
+{
+	struct pool p = pool_of(&sizes[_i], 1);
+	unsigned tries = 0;
+
+	fill(&p);
+	recycle(&p);
+	for (int i = 0; i < 1000; i++) {
+		look(&p);
+		tries += p.c.starting;
+		for (; p.c.starting > 0; p.c.starting--)
+			pool_failed(&p.health, p.now, next_random(&p.random));
+		ck_assert_uint_eq(p.c.old, p.settings.workers);
+		p.now += 100 * MSEC;
+	}
+	/* 100 s: nine pauses up to 30 s, a few of 30 s; at first a quarter of the pool at once. */
+	ck_assert_uint_le(tries, 20 + (p.settings.workers + 3) / 4);
+	ck_assert_uint_ge(tries, 5);
+	pool_succeeded(&p.health);
+	fill(&p);
+}
+END_TEST
+
+START_TEST(test_recovery)
+{
+	const struct pool_settings settings = {.workers = 4, .max_starting = 8};
+	const struct pool_counts none = {0};
+	struct pool_health health = {0};
+
+	for (int i = 0; i < 5; i++)
+		pool_failed(&health, SEC, 0);
+	pool_succeeded(&health);
+	ck_assert_uint_eq(pool_plan(&settings, &none, &health, SEC).start, 4);
+	pool_failed(&health, SEC, 0);
+	ck_assert_uint_eq(health.retry, SEC + 100 * MSEC);
+}
+END_TEST
+
+/* ---- recycle_after ---- */
+
+static const struct {
+	uint64_t after, least, most;
+} jitters[] = {
+	{0, 0, 0},    {1, 1, 1},      {9, 9, 9},         {10, 9, 11},
+	{19, 18, 20}, {100, 90, 110}, {1000, 900, 1100}, {123456, 111111, 135801},
+};
+
+START_TEST(test_recycle_jitter)
+{
+	uint64_t least = UINT64_MAX, most = 0;
+	uint32_t random = 1;
+
+	for (int i = 0; i < 1000000; i++) {
+		uint64_t after = pool_recycle_after(jitters[_i].after, next_random(&random));
+
+		least = after < least ? after : least;
+		most = after > most ? after : most;
+	}
+	ck_assert_uint_eq(least, jitters[_i].least);
+	ck_assert_uint_eq(most, jitters[_i].most);
+}
+END_TEST
+
+START_TEST(test_recycle_jitter_of_large_numbers)
+{
+	for (uint32_t random = 0; random < 100; random++) {
+		uint64_t after = pool_recycle_after(INT64_MAX, random * UINT32_C(42949672));
+
+		ck_assert_uint_ge(after, INT64_MAX / 10 * 9);
+		ck_assert_uint_le(after, (uint64_t)INT64_MAX / 10 * 11);
+	}
+}
+END_TEST
+
+static Suite *pool_suite(void)
+{
+	Suite *suite = suite_create("pool");
+	TCase *plan = tcase_create("plan"), *health = tcase_create("health");
+
+	tcase_add_loop_test(plan, test_plan, 0, COUNT(plans));
+	tcase_add_loop_test(plan, test_fills_to_what_is_wanted, 0, COUNT(sizes));
+	tcase_add_loop_test(plan, test_recycle_never_serves_with_less, 0, COUNT(sizes));
+	tcase_add_loop_test(plan, test_recycle_in_turn, 0, COUNT(sizes));
+	tcase_add_loop_test(plan, test_comes_to_rest, 0, COUNT(sizes));
+	tcase_add_loop_test(plan, test_recycle_jitter, 0, COUNT(jitters));
+	tcase_add_test(plan, test_recycle_jitter_of_large_numbers);
+	tcase_add_loop_test(health, test_pauses_double, 0, 1100);
+	tcase_add_test(health, test_pause_without_jitter);
+	tcase_add_test(health, test_jitter_differs);
+	tcase_add_test(health, test_old_failures_are_forgotten);
+	tcase_add_test(health, test_nothing_starts_before_its_time);
+	tcase_add_test(health, test_a_full_pool_waits_for_nothing);
+	tcase_add_loop_test(health, test_recycle_with_workers_that_die, 0, COUNT(sizes));
+	tcase_add_test(health, test_recovery);
+	suite_add_tcase(suite, plan);
+	suite_add_tcase(suite, health);
+	return suite;
+}
+
+int main(void)
+{
+	SRunner *runner = srunner_create(pool_suite());
+	int failed;
+
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: ISC */
+#include <config.h>
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "master/reload.h"
+
+#define COUNT(array) ((int)(sizeof(array) / sizeof(*(array))))
+#define MOST         8
+
+/*
+ * Pools are written SERVICE@ADDRESS=FINGERPRINT, old ones with a ~ behind when the kernel chose the
+ * port. Steps are K R T (with the number of the old pool) and A, fates K R D.
+ */
+static const struct {
+	const char *old, *fresh, *steps, *fates;
+} plans[] = {
+	{"", "", "", ""},
+	{"", "a@1=x", "A", ""},
+	{"a@1=x", "", "", "D"},
+	{"a@1=x", "a@1=x", "K0", "K"},
+	{"a@1=x", "a@1=y", "R0", "R"},
+	{"a@1=x", "a@2=x", "A", "D"},
+	{"a@1=x", "b@1=x", "T0", "R"},
+	{"a@1=x", "b@2=x", "A", "D"},
+	/* more services and addresses */
+	{"a@1=x", "a@1=x a@2=x", "K0 A", "K"},
+	{"a@1=x a@2=x", "a@2=x", "K1", "D K"},
+	{"a@1=x a@2=x", "a@1=y a@2=y", "R0 R1", "R R"},
+	{"a@1=x b@2=x c@3=x", "a@1=x b@2=y d@4=x", "K0 R1 A", "K R D"},
+	/* the order means nothing */
+	{"a@1=x b@2=x", "b@2=x a@1=x", "K1 K0", "K K"},
+	{"a@1=x b@2=x c@3=x", "c@3=y a@1=x b@2=x", "R2 K0 K1", "K K R"},
+	/* another service on the same address */
+	{"a@1=x b@2=x", "a@1=x c@2=x", "K0 T1", "K R"},
+	{"a@1=x b@2=x", "b@1=x a@2=x", "T0 T1", "R R"},
+	{"a@1=x b@2=x", "b@1=x", "T0", "R D"},
+	{"a@1=x b@2=x c@3=x", "b@1=x c@2=x a@3=x", "T0 T1 T2", "R R R"},
+	{"a@1=x a@2=x", "b@2=x a@1=x", "T1 K0", "K R"},
+	/* one that stays is not taken by another, whatever the order */
+	{"a@1=x", "b@2=x a@1=y", "A R0", "R"},
+	/* a port that the kernel chose: the service's own, and nobody else's */
+	{"a@0=x~", "a@0=x", "K0", "K"},
+	{"a@0=x~", "a@0=y", "R0", "R"},
+	{"a@0=x~", "b@0=x", "A", "D"},
+	{"a@0=x~ b@0=x~", "b@0=x a@0=x", "K1 K0", "K K"},
+	{"a@0=x~", "a@0=x b@0=x", "K0 A", "K"},
+	/* a pool that drains has no name; its address can be had back, where that is possible */
+	{"@1=x", "a@1=x", "T0", "R"},
+	{"@1=x~", "a@1=x", "A", "D"},
+	{"@1=x", "", "", "D"},
+	{"@1=x b@2=x", "b@2=x", "K1", "D K"},
+};
+
+static size_t read_pools(char *text, struct reload_pool *pools)
+{
+	size_t n = 0;
+
+	for (char *word = strtok(text, " "); word; word = strtok(NULL, " ")) {
+		char *address = strchr(word, '@'), *fingerprint = strchr(word, '=');
+		char *tilde = strchr(word, '~');
+
+		ck_assert_uint_lt(n, MOST);
+		*address = *fingerprint = '\0';
+		if (tilde)
+			*tilde = '\0';
+		pools[n++] = (struct reload_pool){word, address + 1, fingerprint + 1, !tilde};
+	}
+	return n;
+}
+
+static void write_steps(char *text, const struct reload_step *steps, size_t count)
+{
+	*text = '\0';
+	for (size_t i = 0; i < count; i++) {
+		text += sprintf(text, "%s%c", i ? " " : "", "KRTA"[steps[i].action]);
+		if (steps[i].action != RELOAD_ADD)
+			text += sprintf(text, "%zu", steps[i].old);
+	}
+}
+
+static void write_fates(char *text, const enum reload_fate *fates, size_t count)
+{
+	*text = '\0';
+	for (size_t i = 0; i < count; i++)
+		text += sprintf(text, "%s%c", i ? " " : "", "KRD"[fates[i]]);
+}
+
+START_TEST(test_plan)
+{
+	struct reload_pool old[MOST], fresh[MOST];
+	struct reload_step steps[MOST];
+	enum reload_fate fates[MOST];
+	char *old_text = strdup(plans[_i].old), *fresh_text = strdup(plans[_i].fresh);
+	size_t old_count = read_pools(old_text, old), fresh_count = read_pools(fresh_text, fresh);
+	char text[MOST * 16];
+
+	memset(steps, 0xff, sizeof(steps));
+	memset(fates, 0xff, sizeof(fates));
+	reload_plan(old, old_count, fresh, fresh_count, steps, fates);
+	write_steps(text, steps, fresh_count);
+	ck_assert_str_eq(text, plans[_i].steps);
+	write_fates(text, fates, old_count);
+	ck_assert_str_eq(text, plans[_i].fates);
+	free(old_text);
+	free(fresh_text);
+}
+END_TEST
+
+/* ---- any two configurations ---- */
+
+static const char *const names[] = {"a", "b", "c"};
+static const char *const addresses[] = {"1", "2", "3"};
+static const char *const fingerprints[] = {"x", "y"};
+
+/* Up to three pools, no address twice: the check of the configuration sees to that. */
+static size_t make_pools(struct reload_pool *pools, unsigned number)
+{
+	size_t n = 0;
+	unsigned first = number / 512 % 3;
+
+	for (unsigned i = 0; i < 3; i++) {
+		unsigned digit = number >> (3 * i) & 7;
+		unsigned address = (first + i) % 3;
+
+		if (digit >= 6)
+			continue;
+		pools[n++] = (struct reload_pool){names[digit % 3], addresses[address],
+						  fingerprints[digit / 3], address != 2};
+	}
+	return n;
+}
+
+static bool same(const char *a, const char *b)
+{
+	return strcmp(a, b) == 0;
+}
+
+/* Each step is one that its old pool allows. */
+static void check_step(const struct reload_pool *old, size_t old_count,
+		       const struct reload_pool *fresh, const struct reload_step *step)
+{
+	const struct reload_pool *from = &old[step->old];
+	bool own, equal;
+
+	if (step->action == RELOAD_ADD) {
+		for (size_t i = 0; i < old_count; i++)
+			ck_assert(!same(old[i].address, fresh->address) ||
+				  (!old[i].fixed_port && !same(old[i].service, fresh->service)));
+		return;
+	}
+	ck_assert_uint_lt(step->old, old_count);
+	own = same(from->service, fresh->service) && same(from->address, fresh->address);
+	equal = same(from->fingerprint, fresh->fingerprint);
+	if (step->action == RELOAD_TAKE)
+		ck_assert(!own && from->fixed_port && same(from->address, fresh->address));
+	else
+		ck_assert(own && equal == (step->action == RELOAD_KEEP));
+}
+
+/* Each old pool is used once at most, and its fate is that use. */
+static void check_fate(size_t index, enum reload_fate fate, const struct reload_step *steps,
+		       size_t count)
+{
+	unsigned kept = 0, others = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (steps[i].action == RELOAD_ADD || steps[i].old != index)
+			continue;
+		kept += steps[i].action == RELOAD_KEEP;
+		others += steps[i].action != RELOAD_KEEP;
+	}
+	ck_assert_uint_le(kept + others, 1);
+	ck_assert_int_eq(fate, kept ? RELOAD_KEPT : others ? RELOAD_REPLACED : RELOAD_DROPPED);
+}
+
+START_TEST(test_any_two)
+{
+	struct reload_pool old[3], fresh[3];
+	struct reload_step steps[3];
+	enum reload_fate fates[3];
+	size_t old_count = make_pools(old, (unsigned)_i);
+
+	for (unsigned number = 0; number < 3 * 512; number++) {
+		size_t fresh_count = make_pools(fresh, number);
+
+		memset(steps, 0xff, sizeof(steps));
+		memset(fates, 0xff, sizeof(fates));
+		reload_plan(old, old_count, fresh, fresh_count, steps, fates);
+		for (size_t i = 0; i < fresh_count; i++)
+			check_step(old, old_count, &fresh[i], &steps[i]);
+		for (size_t i = 0; i < old_count; i++)
+			check_fate(i, fates[i], steps, fresh_count);
+	}
+}
+END_TEST
+
+static Suite *reload_plan_suite(void)
+{
+	Suite *suite = suite_create("reload_plan");
+	TCase *plan = tcase_create("plan");
+
+	tcase_add_loop_test(plan, test_plan, 0, COUNT(plans));
+	tcase_add_loop_test(plan, test_any_two, 0, 512);
+	suite_add_tcase(suite, plan);
+	return suite;
+}
+
+int main(void)
+{
+	SRunner *runner = srunner_create(reload_plan_suite());
+	int failed;
+
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
