@@ -17,7 +17,8 @@
 
 static void put(FILE *out, const void *data, size_t size)
 {
-	fwrite(data, 1, size, out);
+	if (size > 0)
+		fwrite(data, 1, size, out);
 }
 
 static void put_text(FILE *out, const char *text)
@@ -173,9 +174,17 @@ static void *get_array(struct unpack *u, size_t count, size_t size)
 	return array;
 }
 
+/* A byte that is neither true nor false cannot even be looked at as a bool. */
+static bool is_bool(const void *byte)
+{
+	return *(const unsigned char *)byte <= 1;
+}
+
 static void get_lookups(struct unpack *u, struct service_config *s)
 {
 	get(u, &s->who, sizeof(s->who));
+	if (!is_bool(&s->who.change_user) || !is_bool(&s->who.change_group))
+		u->broken = true;
 	s->who.groups = get_array(u, s->who.group_count, sizeof(gid_t));
 	for (size_t i = 0; i < s->listen.count && !u->broken; i++) {
 		size_t count = get_count(u);

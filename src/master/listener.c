@@ -2,6 +2,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <ifaddrs.h>
 #include <linux/filter.h>
 #include <net/if.h>
 #include <netinet/tcp.h>
@@ -86,9 +87,36 @@ static int set_before_bind(struct listener *l, const struct service_config *s, s
 	return set_reach(l, s, err);
 }
 
+/* Whether the IPv4 address is one of this machine's own, and so no broadcast address. */
+static bool is_own_inet(const struct sockaddr_in *in)
+{
+	struct ifaddrs *list, *i;
+	bool own = false;
+
+	if (getifaddrs(&list) < 0)
+		return false;
+	for (i = list; i && !own; i = i->ifa_next) {
+		const struct sockaddr_in *a = (const void *)i->ifa_addr;
+
+		own = a && a->sin_family == AF_INET && a->sin_addr.s_addr == in->sin_addr.s_addr;
+	}
+	freeifaddrs(list);
+	return own;
+}
+
+/* A socket that is bound to one unicast address gets no datagram that went elsewhere; its replies
+ * can only leave from there. */
+static bool is_one_unicast(const struct endpoint *e)
+{
+	if (e->addr.any.sa_family == AF_INET)
+		return is_own_inet(&e->addr.in);
+	return !IN6_IS_ADDR_UNSPECIFIED(&e->addr.in6.sin6_addr) &&
+	       !IN6_IS_ADDR_MULTICAST(&e->addr.in6.sin6_addr);
+}
+
 bool listener_tells_destination(const struct listener *l)
 {
-	return is_inet(l) && l->endpoint.type == SOCK_DGRAM;
+	return l->tells_destination;
 }
 
 bool listener_hands_down_timeout(const struct listener *l, const struct service_config *s)
@@ -128,6 +156,9 @@ static int apply_udp(struct listener *l, struct error *err)
 {
 	bool v6 = l->endpoint.addr.any.sa_family == AF_INET6;
 
+	l->tells_destination = !is_one_unicast(&l->bound);
+	if (!l->tells_destination)
+		return 0;
 	if (v6 && set_int(l, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO", err) < 0)
 		return -1;
 	if (v6 && !l->endpoint.dual)

@@ -22,7 +22,8 @@ struct listener {
 	struct endpoint bound;             /* with the port that the kernel chose */
 	char configured[ADDRESS_TEXT_MAX]; /* both as text */
 	char address[ADDRESS_TEXT_MAX];
-	bool owns_path; /* a Unix socket's path, to unlink while it is still this one */
+	bool tells_destination; /* each datagram comes with the address it was sent to */
+	bool owns_path;         /* a Unix socket's path, to unlink while it is still this one */
 	dev_t dev;
 	ino_t ino;
 };

@@ -34,23 +34,45 @@ struct exchange {
 	} control;
 	struct iovec iov;
 	struct msghdr msg;
+	socklen_t source_len;
+	bool pktinfo; /* the kernel tells where it was sent to, and is told where the reply leaves
+			 from */
 	bool to_many; /* it was sent to a broadcast or multicast address */
 };
 
 static char request[DATAGRAM_MAX];
 static char reply[DATAGRAM_MAX];
 
-HOT static void prepare(struct exchange *x, bool pktinfo)
+/* The cheaper calls where no address has to come along. MSG_TRUNC: the size is what was sent, even
+ * if it did not fit. */
+HOT static ssize_t receive(struct exchange *x, int fd)
 {
+	ssize_t n;
+
+	x->source_len = sizeof(x->source);
+	if (!x->pktinfo)
+		return recvfrom(fd, request, sizeof(request), MSG_TRUNC, &x->source.any,
+				&x->source_len);
 	x->iov = (struct iovec){.iov_base = request, .iov_len = sizeof(request)};
 	x->msg = (struct msghdr){
 		.msg_name = &x->source,
-		.msg_namelen = sizeof(x->source),
+		.msg_namelen = x->source_len,
 		.msg_iov = &x->iov,
 		.msg_iovlen = 1,
-		.msg_control = pktinfo ? &x->control : NULL,
-		.msg_controllen = pktinfo ? sizeof(x->control) : 0,
+		.msg_control = &x->control,
+		.msg_controllen = sizeof(x->control),
 	};
+	n = recvmsg(fd, &x->msg, MSG_TRUNC);
+	x->source_len = x->msg.msg_namelen;
+	return n;
+}
+
+HOT static ssize_t reply_to(struct exchange *x, int fd, size_t size)
+{
+	if (!x->pktinfo)
+		return sendto(fd, reply, size, MSG_NOSIGNAL, &x->source.any, x->source_len);
+	x->iov = (struct iovec){.iov_base = reply, .iov_len = size};
+	return sendmsg(fd, &x->msg, MSG_NOSIGNAL);
 }
 
 /* Turns the address a datagram came to into the address its reply leaves from. */
@@ -78,7 +100,6 @@ static void reply_from_inet6(struct exchange *x, struct in6_pktinfo *info)
  * an IPv4 datagram comes with both; the kernel sends by the last, which is IP_PKTINFO. */
 HOT static void turn_control(struct exchange *x)
 {
-	x->to_many = false;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&x->msg); c; c = CMSG_NXTHDR(&x->msg, c)) {
 		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO)
 			reply_from_inet(x, (struct in_pktinfo *)(void *)CMSG_DATA(c));
@@ -97,11 +118,10 @@ HOT static enum connection_field send_reply(struct exchange *x, int fd, size_t s
 	ssize_t n;
 
 	/* A Unix client without an address cannot be answered. */
-	if (x->msg.msg_namelen <= sizeof(sa_family_t))
+	if (x->source_len <= sizeof(sa_family_t))
 		return CONN_finished;
-	x->iov = (struct iovec){.iov_base = reply, .iov_len = size};
 	do {
-		n = sendmsg(fd, &x->msg, MSG_NOSIGNAL);
+		n = reply_to(x, fd, size);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return errno == EAGAIN ? CONN_timed_out : CONN_aborted_error;
@@ -125,8 +145,9 @@ HOT static enum connection_field answer(struct loop *loop, struct exchange *x, i
 	if (job->handler->flags & PREFORKD_REFUSE_LOOPS &&
 	    (x->to_many || guard_refuses(&x->shown.any, loop->master->udp_ports)))
 		return CONN_refused_guard;
-	if (x->msg.msg_flags & MSG_TRUNC)
-		return CONN_aborted_error; /* over 64 KiB, through a Unix socket: half is no request */
+	if (size > sizeof(request))
+		return CONN_aborted_error; /* over 64 KiB, through a Unix socket: half is no request
+					    */
 	n = job->handler->answer(job->state, &datagram, reply, reply_room(job));
 	if (n < 0)
 		return errno == EAGAIN ? CONN_timed_out : CONN_aborted_error;
@@ -138,15 +159,18 @@ HOT static void serve_datagram(struct loop *loop, struct exchange *x, int fd, si
 	const struct worker_job *job = loop->job;
 	uint64_t begin = loop_now(), end;
 	enum connection_field outcome;
-	socklen_t len = x->msg.msg_namelen;
+	socklen_t len = x->source_len;
 
 	loop->served++;
 	if (len > sizeof(x->source))
 		len = sizeof(x->source);
 	x->shown.any.sa_family = AF_UNSPEC;
 	memcpy(&x->shown, &x->source, len);
-	len = address_unmap(&x->shown.any, len);
-	turn_control(x);
+	if (x->shown.any.sa_family == AF_INET6)
+		len = address_unmap(&x->shown.any, len);
+	x->to_many = false;
+	if (x->pktinfo)
+		turn_control(x);
 	slot_begin(job->slot, &x->shown.any, len, begin);
 	outcome = answer(loop, x, fd, size, len);
 	end = loop_now();
@@ -162,7 +186,7 @@ HOT static void serve_datagram(struct loop *loop, struct exchange *x, int fd, si
 
 HOT int loop_datagrams(struct loop *loop)
 {
-	struct exchange x;
+	struct exchange x = {.pktinfo = loop->job->pktinfo};
 	/* A second descriptor: a stop between the receive and the send must not eat the reply. */
 	int reply_fd = dup(loop->job->listener);
 
@@ -173,11 +197,10 @@ HOT int loop_datagrams(struct loop *loop)
 	while (!loop_ends(loop)) {
 		ssize_t n;
 
-		prepare(&x, loop->job->pktinfo);
-		n = recvmsg(loop->job->listener, &x.msg, 0);
+		n = receive(&x, loop->listener);
 		if (n >= 0)
 			serve_datagram(loop, &x, reply_fd, (size_t)n);
-		else if (loop_failed(loop, "recvmsg", errno) < 0)
+		else if (loop_failed(loop, "receive", errno) < 0)
 			break;
 	}
 	fd_close(&reply_fd);

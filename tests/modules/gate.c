@@ -8,8 +8,9 @@
  *	open_leaves  open leaves a child behind that ends when the file is there
  */
 #include <preforkd/handler.h>
-#include <string.h>
+#include <stdint.h>
 #include <time.h>
+#include <unistd.h>
 
 static void wait_for(const char *path)
 {
