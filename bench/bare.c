@@ -83,6 +83,16 @@ static int usage(void)
 	return EX_USAGE;
 }
 
+static int number_read(const char *text, int least, int most)
+{
+	char *end;
+	long value = strtol(text, &end, 10);
+
+	if (end == text || *end != '\0' || value < least || value > most)
+		errx(EX_USAGE, "%s: not a number from %d to %d", text, least, most);
+	return (int)value;
+}
+
 static bool plan_read(struct plan *plan, int argc, char **argv)
 {
 	bool daytime = argc == 5 && strcmp(argv[4], "--daytime") == 0;
@@ -91,14 +101,13 @@ static bool plan_read(struct plan *plan, int argc, char **argv)
 		return false;
 	plan->kind = argv[1];
 	plan->where = argv[2];
-	plan->workers = atoi(argv[3]);
+	plan->workers = number_read(argv[3], 1, WORKERS_MAX);
 	plan->work = daytime ? serve_daytime : serve_echo;
 	if (strcmp(plan->kind, "udp") == 0)
 		plan->work = serve_datagrams;
 	else if (strcmp(plan->kind, "tcp") != 0 && strcmp(plan->kind, "unix") != 0)
 		return false;
-	return plan->workers > 0 && plan->workers <= WORKERS_MAX &&
-	       !(daytime && plan->work == serve_datagrams);
+	return !(daytime && plan->work == serve_datagrams);
 }
 
 static int bind_unix(const char *path)
@@ -116,10 +125,11 @@ static int bind_unix(const char *path)
 
 static int bind_inet(const char *port, int type)
 {
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
+	struct sockaddr_in to = {.sin_family = AF_INET};
 	int on = 1;
 	int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
 
+	to.sin_port = htons((uint16_t)number_read(port, 0, 65535));
 	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
 	    bind(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
@@ -144,7 +154,7 @@ static int listener_open(const struct plan *plan)
 /* Where clients find us, on standard output, once clients may come. */
 static void announce(const struct plan *plan, int listener)
 {
-	struct sockaddr_in at;
+	struct sockaddr_in at = {0};
 	socklen_t len = sizeof(at);
 
 	if (strcmp(plan->kind, "unix") == 0)

@@ -530,7 +530,7 @@ static const struct mode modes[] = {
 	{"udp", once_udp, true, true},
 };
 
-static void usage(void)
+static _Noreturn void usage(void)
 {
 	fputs("usage: load echo|keep|daytime|udp ADDRESS... [-c CLIENTS] [-s BYTES] "
 	      "-n COUNT | -d SECONDS\n"
@@ -539,11 +539,30 @@ static void usage(void)
 	exit(EX_USAGE);
 }
 
+/* tcp://127.0.0.1:PORT or udp://127.0.0.1:PORT */
+static bool inet_read(struct target *target, const char *text)
+{
+	static const char host[] = "://127.0.0.1:";
+	const char *digits = text + 3 + sizeof(host) - 1;
+	char *end;
+	long port;
+
+	target->datagrams = strncmp(text, "udp", 3) == 0;
+	if ((!target->datagrams && strncmp(text, "tcp", 3) != 0) ||
+	    strncmp(text + 3, host, sizeof(host) - 1) != 0)
+		return false;
+	port = strtol(digits, &end, 10);
+	if (end == digits || *end != '\0' || port < 1 || port > 65535)
+		return false;
+	target->to.inet.sin_family = AF_INET;
+	target->to.inet.sin_port = htons((uint16_t)port);
+	target->to.inet.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	target->len = sizeof(target->to.inet);
+	return true;
+}
+
 static void address_read(struct target *target, const char *text)
 {
-	unsigned port;
-	char proto[4], rest;
-
 	target->text = text;
 	if (strncmp(text, "unix:///", 8) == 0) {
 		if (strlen(text + 7) >= sizeof(target->to.local.sun_path))
@@ -553,23 +572,16 @@ static void address_read(struct target *target, const char *text)
 		target->len = sizeof(target->to.local);
 		return;
 	}
-	if (sscanf(text, "%3[a-z]://127.0.0.1:%u%c", proto, &port, &rest) != 2 || port == 0 ||
-	    port > 65535 || (strcmp(proto, "tcp") != 0 && strcmp(proto, "udp") != 0))
+	if (!inet_read(target, text))
 		errx(EX_USAGE, "%s: not an address on 127.0.0.1 or a Unix socket", text);
-	target->datagrams = proto[0] == 'u';
-	target->to.inet.sin_family = AF_INET;
-	target->to.inet.sin_port = htons((uint16_t)port);
-	target->to.inet.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	target->len = sizeof(target->to.inet);
 }
 
-static void mode_read(const char *name)
+static const struct mode *mode_read(const char *name)
 {
 	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
 		if (strcmp(modes[i].name, name) == 0)
-			load.mode = &modes[i];
-	if (load.mode == NULL)
-		usage();
+			return &modes[i];
+	usage();
 }
 
 static double number_read(const char *text, double least, double most)
@@ -584,6 +596,7 @@ static double number_read(const char *text, double least, double most)
 
 static void options_read(int argc, char **argv)
 {
+	const struct mode *mode;
 	int option;
 
 	while ((option = getopt(argc, argv, "c:n:d:s:")) != -1) {
@@ -603,13 +616,14 @@ static void options_read(int argc, char **argv)
 		usage();
 	if (load.seconds <= 0)
 		load.seconds = SECONDS_MAX; /* every load ends */
-	mode_read(argv[optind++]);
+	mode = mode_read(argv[optind++]);
+	load.mode = mode;
 	for (; optind < argc; optind++) {
 		struct target *target = &load.targets[load.addresses++];
 
 		address_read(target, argv[optind]);
-		if (target->datagrams != load.mode->datagrams)
-			errx(EX_USAGE, "%s cannot be asked of %s", load.mode->name, target->text);
+		if (target->datagrams != mode->datagrams)
+			errx(EX_USAGE, "%s cannot be asked of %s", mode->name, target->text);
 	}
 }
 

@@ -105,8 +105,8 @@ struct preforkd_handler {
 };
 
 /*
- * recv(2), which is read(2) with less on its way, again after a signal. Returns the count of bytes, 0 at the end of the input, or -1 with
- * errno: EAGAIN is the idle timeout.
+ * recv(2), which is read(2) with less on its way, again after a signal. Returns the count of bytes,
+ * 0 at the end of the input, or -1 with errno: EAGAIN is the idle timeout.
  */
 static inline ssize_t preforkd_read(int fd, void *buffer, size_t size)
 {

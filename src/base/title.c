@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 #include <config.h>
 
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "base/title.h"
 
 static struct {
@@ -14,8 +14,6 @@ static struct {
 	size_t used; /* the rest is zeroes: not a byte more is written, for each page counts */
 } title = {.room = 0, .used = 1}; /* not zeroes: on a page that a worker writes anyway */
 
-/* What is not copied for want of memory leaves the title as it is; a start so short of memory ends
- * soon. */
 /* The kernel shows the bytes of argv; the environment follows it in one piece, and may be
  * overwritten once it is copied. */
 void title_init(int argc, char **argv)
@@ -29,21 +27,14 @@ void title_init(int argc, char **argv)
 			end += strlen(argv[i]) + 1;
 	while (environ[count])
 		count++;
-	copy = calloc(count + 1, sizeof(*copy));
-	if (!copy)
-		return;
+	copy = mem_new(count + 1, sizeof(*copy));
 	for (size_t i = 0; i < count; i++) {
 		if (environ[i] == end)
 			end += strlen(environ[i]) + 1;
-		copy[i] = strdup(environ[i]);
-		if (!copy[i])
-			return;
+		copy[i] = mem_text(environ[i]);
 	}
-	for (int i = 1; i < argc; i++) {
-		argv[i] = strdup(argv[i]);
-		if (!argv[i])
-			return;
-	}
+	for (int i = 1; i < argc; i++)
+		argv[i] = mem_text(argv[i]);
 	title.start = argv[0];
 	title.room = (size_t)(end - argv[0]);
 	title.used = title.room;

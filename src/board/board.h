@@ -34,7 +34,7 @@ void board_add(struct board *board, enum instance_field field, uint64_t count);
 int board_pool_open(struct board *board, const char *service, const char *address,
 		    const char *handler);
 /* Folds a pool's totals into the instance's and frees the record. */
-void board_pool_close(struct board *board, int pool);
+void board_pool_close(struct board *board, int index);
 void board_pool_set(struct board *board, int pool, enum pool_field field, uint64_t value);
 void board_pool_add(struct board *board, int pool, enum pool_field field, uint64_t count);
 
@@ -56,7 +56,7 @@ uint64_t board_accepted_by_the_gone(const struct board *board);
  * open is counted as aborted_death. Returns how many were: 0 or 1; -1 when the counters made no
  * sense (the worker wrote elsewhere than it should) and were dropped.
  */
-int board_slot_fold(struct board *board, int slot);
+int board_slot_fold(struct board *board, int index);
 
 /* A verdict: begin gives it the next number and returns it; finish publishes its result. */
 uint32_t board_verdict_begin(struct board *board, enum verdict_kind kind);

@@ -210,6 +210,7 @@ static void parse_text(struct entries *entries, const char *file, const char *te
 	}
 	if (reading.failed && entries->service_count > services)
 		entries->services[entries->service_count - 1].cut = true;
+	reading.unknown = NULL;
 	free(plain);
 	free_unknown(&unknown);
 }

@@ -56,6 +56,7 @@ struct crew *crew_new(struct master *m, struct held_config *held,
 		      struct error *err)
 {
 	struct crew *crew = mem_new(1, sizeof(*crew));
+	const char *handler_name;
 
 	held->users++;
 	*crew = (struct crew){
@@ -75,15 +76,13 @@ struct crew *crew_new(struct master *m, struct held_config *held,
 		crew_free(crew);
 		return NULL;
 	}
-	crew->board = board_pool_open(&m->board, service->name, listener->address,
-				      crew->handler.handler->name);
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): it was opened */
+	handler_name = crew->handler.handler->name;
+	crew->board = board_pool_open(&m->board, service->name, listener->address, handler_name);
 	mark_udp_port(crew, true);
-	if (crew->board >= 0 && service->sandbox == SANDBOX_STRICT && sandbox_prepare(err) < 0) {
-		crew_free(crew);
-		return NULL;
-	}
-	if (crew->board < 0) {
+	if (crew->board < 0)
 		error_set(err, EX_CONFIG, "more than %d addresses", BOARD_POOLS);
+	if (crew->board < 0 || (service->sandbox == SANDBOX_STRICT && sandbox_prepare(err) < 0)) {
 		crew_free(crew);
 		return NULL;
 	}

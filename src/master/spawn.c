@@ -170,7 +170,8 @@ int spawn_workers(struct crew *crew, unsigned count)
 
 	if (count > SPAWN_BATCH)
 		count = SPAWN_BATCH;
-	crew->workers = mem_grow(crew->workers, crew->worker_count + count, sizeof(*crew->workers));
+	crew->workers =
+		mem_grow(crew->workers, crew->worker_count + count, sizeof(struct worker *));
 	for (unsigned i = 0; i < count; i++)
 		batch[i].recycle_after = pool_recycle_after(crew->service->recycle_after,
 							    master_random(crew->master));

@@ -117,7 +117,7 @@ HOT static void serve_connection(struct loop *loop, int fd, union peer *peer, so
 /* First of the hot functions, and at the start of a page: together they fill just one. */
 HOT __attribute__((aligned(4096))) int loop_connections(struct loop *loop)
 {
-	union peer peer;
+	union peer peer = {.any = {.sa_family = AF_UNSPEC}};
 
 	while (!loop_ends(loop)) {
 		socklen_t len = sizeof(peer);

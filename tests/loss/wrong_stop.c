@@ -17,6 +17,8 @@
 
 static volatile sig_atomic_t busy, came;
 
+/* NOLINTBEGIN(bugprone-reserved-identifier): the linker's --wrap prescribes these names. */
+
 void __real_slot_begin(struct slot *slot, const struct sockaddr *peer, socklen_t len, uint64_t now);
 void __wrap_slot_begin(struct slot *slot, const struct sockaddr *peer, socklen_t len, uint64_t now);
 void __real_slot_end(struct slot *slot, enum connection_field outcome, uint64_t now);
@@ -35,6 +37,8 @@ void __wrap_slot_end(struct slot *slot, enum connection_field outcome, uint64_t 
 	if (came)
 		_exit(0);
 }
+
+/* NOLINTEND(bugprone-reserved-identifier) */
 
 static void on_stop(int signal)
 {

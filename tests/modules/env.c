@@ -71,10 +71,11 @@ static void put_descriptors(FILE *out)
 	if (!dir)
 		return;
 	while ((entry = readdir(dir))) {
-		char target[PATH_MAX];
+		char target[PATH_MAX], *end;
+		long fd = strtol(entry->d_name, &end, 10);
 		ssize_t n = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target));
 
-		if (n < 0 || atoi(entry->d_name) == dirfd(dir))
+		if (n < 0 || *end != '\0' || fd == dirfd(dir))
 			continue;
 		fprintf(out, "%s%s=%.*s", comma, entry->d_name, (int)n, target);
 		comma = ",";

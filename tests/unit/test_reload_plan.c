@@ -58,8 +58,9 @@ static const struct {
 static size_t read_pools(char *text, struct reload_pool *pools)
 {
 	size_t n = 0;
+	char *rest;
 
-	for (char *word = strtok(text, " "); word; word = strtok(NULL, " ")) {
+	for (char *word = strtok_r(text, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
 		char *address = strchr(word, '@'), *fingerprint = strchr(word, '=');
 		char *tilde = strchr(word, '~');
 
