@@ -543,7 +543,7 @@ static _Noreturn void usage(void)
 static bool inet_read(struct target *target, const char *text)
 {
 	static const char host[] = "://127.0.0.1:";
-	const char *digits = text + 3 + sizeof(host) - 1;
+	const char *digits;
 	char *end;
 	long port;
 
@@ -551,6 +551,7 @@ static bool inet_read(struct target *target, const char *text)
 	if ((!target->datagrams && strncmp(text, "tcp", 3) != 0) ||
 	    strncmp(text + 3, host, sizeof(host) - 1) != 0)
 		return false;
+	digits = text + 3 + sizeof(host) - 1;
 	port = strtol(digits, &end, 10);
 	if (end == digits || *end != '\0' || port < 1 || port > 65535)
 		return false;

@@ -268,7 +268,7 @@ static char *glob_literal(const char *text)
 int entries_read(struct entries *entries, const char *file, struct error_list *errors)
 {
 	const char *slash = strrchr(file, '/');
-	char *folder = slash ? strndup(file, (size_t)(slash - file)) : mem_text(".");
+	char *folder = slash ? mem_format("%.*s", (int)(slash - file), file) : mem_text(".");
 	char *literal = glob_literal(folder);
 	char *pattern = mem_format("%s/conf.d/*.conf", literal);
 	size_t before = errors->count;

@@ -35,6 +35,7 @@ static int unknown(struct resolve *r, const char *key, const char *what, const c
 
 static int find_group(struct resolve *r, const char *key, const char *name, gid_t *gid)
 {
+	/* cppcheck-suppress getgrnamCalled; one thread */
 	const struct group *group = getgrnam(name);
 	uint64_t id;
 
@@ -53,8 +54,10 @@ static int find_user(struct resolve *r, const char *key, const char *name, uid_t
 {
 	uint64_t id;
 
+	/* cppcheck-suppress getpwnamCalled; one thread */
 	*entry = getpwnam(name);
 	if (!*entry && as_id(name, &id)) {
+		/* cppcheck-suppress getpwuidCalled; one thread */
 		*entry = getpwuid((uid_t)id);
 		*uid = (uid_t)id;
 	} else if (!*entry) {

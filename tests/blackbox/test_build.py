@@ -15,7 +15,9 @@ def hardened(build):
     """Whether this build was asked for it: not with sanitizers, nor with --disable-hardening."""
     if re.search(r"^#define WITH_SANITIZERS\b", (build / "config.h").read_text(), re.M):
         return False
-    return re.search(r"^HARDEN_LDFLAGS = *\S", (build / "Makefile").read_text(), re.M) is not None
+    options = subprocess.run([build / "config.status", "--config"], check=True, text=True,
+                             stdout=subprocess.PIPE).stdout
+    return "--disable-hardening" not in options and "--enable-hardening=no" not in options
 
 
 def elf(path):

@@ -151,7 +151,7 @@ def test_keys_of_the_process(env, tmp_path):
         limit_nofile = 64
         limit_core = "1M"
         limit_cpu = 1000
-        limit_as = "2G"
+        limit_as = "65536G"
         limit_nproc = 5000
         sandbox = "off" """)
     found = facts(d.address())
@@ -160,7 +160,7 @@ def test_keys_of_the_process(env, tmp_path):
     assert found["nnp"] == 0
     limits = Path(f"/proc/{found['pid']}/limits").read_text()
     for name, value in (("Max core file size", 1 << 20), ("Max cpu time", 1000),
-                        ("Max address space", 2 << 30), ("Max processes", 5000)):
+                        ("Max address space", 1 << 46), ("Max processes", 5000)):
         assert re.search(rf"^{name} +{value} +{value} ", limits, re.MULTILINE), limits
 
 

@@ -29,6 +29,8 @@ struct serving start(const struct handler_instance *instance, int type, int idle
 void put(const struct serving *serving, const void *data, size_t size);
 /* Reads to the end, or until the buffer is full. */
 size_t get(const struct serving *serving, char *buffer, size_t room);
+/* What finish() returns for a serve() that read its client to the end; no errno is as high. */
+#define READ_TO_END 200
 /* Returns what the child exited with: the errno of serve, or 0. */
 int finish(struct serving *serving);
 /* Answers a datagram from 192.0.2.1:4711, the 94th of its worker. */

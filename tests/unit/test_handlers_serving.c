@@ -41,6 +41,8 @@ static void serve_child(const struct handler_instance *instance, int fd, int typ
 	};
 	int result = instance->handler->serve(instance->state, &client);
 
+	if (result == PREFORKD_READ_TO_END)
+		_exit(READ_TO_END);
 	_exit(result == 0 ? 0 : errno);
 }
 
