@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from daemon import connect, exchange, wait_until
-from support import (Clients, answer, at_rest, descriptors, end_ctl, finish, free_port, gate, hold, pids,
-                     queue, reload, rewrite, say, service, signal_was_taken, start_ctl,
+from support import (Clients, answer, at_rest, descriptors, end_ctl, finish, free_port, gate, hold,
+                     pids, queue, reload, rewrite, say, service, signal_was_taken, start_ctl,
                      wait_gone, workers)
 
 TCP = "tcp://127.0.0.1:0"

@@ -5,8 +5,10 @@ core_tests = \
 	tests/unit/test_board_files \
 	tests/unit/test_board_hostile \
 	tests/unit/test_config \
+	tests/unit/test_config_pack \
 	tests/unit/test_guard \
 	tests/unit/test_pool \
+	tests/unit/test_pool_health \
 	tests/unit/test_reload_plan \
 	tests/unit/test_scan
 check_PROGRAMS += $(core_tests)
@@ -24,9 +26,13 @@ tests_unit_test_board_hostile_SOURCES = tests/unit/test_board_hostile.c tests/un
 tests_unit_test_board_hostile_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_board_hostile_LDADD = libboard.la libbase.la $(CHECK_LIBS)
 
-tests_unit_test_config_SOURCES = tests/unit/test_config.c
+tests_unit_test_config_SOURCES = tests/unit/test_config.c tests/unit/test_config.h
 tests_unit_test_config_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_config_LDADD = libconfig.la libbase.la $(CONFUSE_LIBS) $(CHECK_LIBS)
+
+tests_unit_test_config_pack_SOURCES = tests/unit/test_config_pack.c tests/unit/test_config.h
+tests_unit_test_config_pack_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_config_pack_LDADD = libconfig.la libbase.la $(CONFUSE_LIBS) $(CHECK_LIBS)
 
 tests_unit_test_guard_SOURCES = tests/unit/test_guard.c
 tests_unit_test_guard_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
@@ -35,6 +41,10 @@ tests_unit_test_guard_LDADD = libworker.la libbase.la $(CHECK_LIBS)
 tests_unit_test_pool_SOURCES = tests/unit/test_pool.c
 tests_unit_test_pool_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_pool_LDADD = libmaster.la $(CHECK_LIBS)
+
+tests_unit_test_pool_health_SOURCES = tests/unit/test_pool_health.c
+tests_unit_test_pool_health_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_pool_health_LDADD = libmaster.la $(CHECK_LIBS)
 
 tests_unit_test_reload_plan_SOURCES = tests/unit/test_reload_plan.c
 tests_unit_test_reload_plan_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)

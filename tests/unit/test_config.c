@@ -1,19 +1,13 @@
 /* SPDX-License-Identifier: ISC */
+/* What is dumped is read back to the same; what fingerprints tell apart. */
 #include <config.h>
 
-#include <check.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sysexits.h>
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "config/config.h"
 #include "config/schema.h"
 #include "config/types.h"
-
-#define COUNT(array) ((int)(sizeof(array) / sizeof(*(array))))
+#include "test_config.h"
 
 static char file[] = "/tmp/test_config.XXXXXX";
 
@@ -30,103 +24,6 @@ static void tear_down(void)
 	unlink(file);
 }
 
-/* ---- configurations to try ---- */
-
-static struct entry *add(struct entries *e, enum entry_scope scope, const char *key,
-			 const char *value)
-{
-	struct entry *entry = entries_add(e, scope, "test.conf", (int)e->count + 1, key);
-
-	if (value)
-		entry_add_value(entry, value);
-	return entry;
-}
-
-static void add_service(struct entries *e, const char *name, const char *address)
-{
-	entries_add_service(e, name, "test.conf", (int)e->count + 1);
-	add(e, ENTRY_SERVICE, "listen", address);
-	add(e, ENTRY_SERVICE, "builtin", "echo");
-}
-
-/* What a file can hold in quotes, at its worst. */
-static const char *const texts[] = {
-	"",
-	"plain",
-	" blanks at both ends ",
-	"'single'",
-	"\"double\"",
-	"\\",
-	"\\\\\\",
-	"\\'",
-	"back\\nslash",
-	"\n",
-	"two\nlines\n",
-	"\ttab\r",
-	"# no comment",
-	"// no comment",
-	"/* no comment",
-	"{ } = ( ) , += +",
-	"${HOME} $HOME `id`",
-	"*",
-	"\xc3\xa4\xf0\x9f\x90\xa7 \xff\xfe",
-	"\001\002\033[31m\177",
-};
-
-/* Every kind of key; the texts where any text may stand. */
-static struct entries *rich_entries(void)
-{
-	struct entries *e = entries_new();
-	struct entry *listen;
-
-	add(e, ENTRY_GLOBAL, "log_level", "debug");
-	add(e, ENTRY_GLOBAL, "idle_timeout", "90s");
-	add_service(e, "one", "tcp://127.0.0.1:0");
-	add(e, ENTRY_SERVICE, "workers", "7");
-	add(e, ENTRY_SERVICE, "recycle_after", "1000000");
-	add(e, ENTRY_SERVICE, "nice", "-5");
-	add(e, ENTRY_SERVICE, "limit_as", "3G");
-	add(e, ENTRY_SERVICE, "umask", "0077");
-	add(e, ENTRY_SERVICE, "sandbox", "off");
-	add(e, ENTRY_SERVICE, "nodelay", "no");
-	for (int i = 0; i < COUNT(texts); i++) {
-		char key[16];
-
-		snprintf(key, sizeof(key), "text%d", i);
-		add(e, ENTRY_OPTION, key, texts[i]);
-	}
-	add_service(e, "two.-_", "udp://127.0.0.1:7007");
-	add(e, ENTRY_SERVICE, "directory", "/tmp/'\"\\ ${HOME}\n#");
-	entries_add_service(e, "three", "test.conf", 99);
-	listen = add(e, ENTRY_SERVICE, "listen", "unix:///tmp/test_config/one");
-	entry_add_value(listen, "unix://@two'\\\"");
-	entry_add_value(listen, "tcp6://[::1]:7008");
-	add(e, ENTRY_SERVICE, "module", "/nowhere/'\\\n\".so");
-	add_service(e, "off", "tcp://127.0.0.1:7009");
-	add(e, ENTRY_SERVICE, "enabled", "false");
-	return e;
-}
-
-static struct config *build(struct entries *entries)
-{
-	struct error_list errors = {0};
-	struct config *config = config_build(entries, &errors);
-
-	ck_assert_msg(errors.count == 0, "%s", errors.count ? errors.texts[0] : "");
-	ck_assert_ptr_nonnull(config);
-	return config;
-}
-
-static struct config *rich_config(void)
-{
-	struct error_list errors = {0};
-	struct config *config = build(rich_entries());
-
-	config_resolve(config, &errors);
-	ck_assert_msg(errors.count == 0, "%s", errors.count ? errors.texts[0] : "");
-	return config;
-}
-
 static struct config *read_back(const char *text)
 {
 	struct error_list errors = {0};
@@ -139,16 +36,6 @@ static struct config *read_back(const char *text)
 	ck_assert_msg(entries_read(entries, file, &errors) == 0, "%s",
 		      errors.count ? errors.texts[0] : "");
 	return build(entries);
-}
-
-static void check_same(const struct config *a, const struct config *b)
-{
-	char *one = config_dump(a), *two = config_dump(b);
-
-	ck_assert_str_eq(one, two);
-	ck_assert_uint_eq(a->service_count, b->service_count);
-	free(one);
-	free(two);
 }
 
 /* ---- dump ---- */
@@ -333,113 +220,10 @@ START_TEST(test_fingerprint_of_who)
 }
 END_TEST
 
-/* ---- as bytes ---- */
-
-START_TEST(test_pack_and_unpack)
-{
-	struct error_list errors = {0};
-	struct config *config = rich_config(), *again;
-	size_t size = 0;
-	char *bytes = config_pack(config, &size);
-
-	ck_assert_ptr_nonnull(bytes);
-	again = config_unpack(bytes, size, &errors);
-	ck_assert_msg(again != NULL, "%s", errors.count ? errors.texts[0] : "");
-	check_same(config, again);
-	for (size_t i = 0; i < config->service_count; i++) {
-		const struct service_config *a = &config->services[i], *b = &again->services[i];
-		char *one = config_fingerprint(a), *two = config_fingerprint(b);
-
-		ck_assert_str_eq(one, two);
-		ck_assert_uint_eq(a->listen.count, b->listen.count);
-		for (size_t j = 0; j < a->listen.count; j++) {
-			const struct listen_on *x = &a->addresses[j], *y = &b->addresses[j];
-
-			ck_assert_uint_eq(x->endpoint_count, y->endpoint_count);
-			for (size_t k = 0; k < x->endpoint_count; k++)
-				ck_assert(endpoint_equal(&x->endpoints[k], &y->endpoints[k]));
-		}
-		free(one);
-		free(two);
-	}
-	free(bytes);
-	config_free(config);
-	config_free(again);
-}
-END_TEST
-
-/* Takes bytes as they come, and looks at all there is when they are taken for a configuration. */
-static bool try_bytes(const char *bytes, size_t size)
-{
-	struct error_list errors = {0};
-	/* Of their own, so that a sanitizer sees a look beyond the end. */
-	char *copy = memcpy(malloc(size ? size : 1), bytes, size);
-	struct config *config = config_unpack(copy, size, &errors);
-	bool taken = config != NULL;
-
-	free(copy);
-	if (config) {
-		free(config_dump(config));
-		for (size_t i = 0; i < config->service_count; i++)
-			free(config_fingerprint(&config->services[i]));
-		config_free(config);
-	}
-	error_list_free(&errors);
-	return taken;
-}
-
-START_TEST(test_every_truncation)
-{
-	struct config *config = rich_config();
-	size_t size;
-	char *bytes = config_pack(config, &size);
-
-	ck_assert(try_bytes(bytes, size));
-	for (size_t n = 0; n < size; n++)
-		ck_assert_msg(!try_bytes(bytes, n), "%zu of %zu bytes", n, size);
-	free(bytes);
-	config_free(config);
-}
-END_TEST
-
-START_TEST(test_flipped_bytes)
-{
-	struct config *config = rich_config();
-	unsigned seed = (unsigned)_i;
-	size_t size;
-	char *bytes = config_pack(config, &size), *copy = malloc(size);
-
-	for (int i = 0; i < 2500; i++) {
-		memcpy(copy, bytes, size);
-		for (int n = rand_r(&seed) % 4; n >= 0; n--)
-			copy[(size_t)rand_r(&seed) % size] ^= (char)(1 + rand_r(&seed) % 255);
-		try_bytes(copy, size);
-	}
-	free(copy);
-	free(bytes);
-	config_free(config);
-}
-END_TEST
-
-START_TEST(test_random_bytes)
-{
-	unsigned seed = 1;
-	char bytes[512];
-
-	for (int i = 0; i < 10000; i++) {
-		size_t size = (size_t)rand_r(&seed) % sizeof(bytes);
-
-		for (size_t n = 0; n < size; n++)
-			bytes[n] = (char)(rand_r(&seed) % 4 ? 0 : rand_r(&seed));
-		try_bytes(bytes, size);
-	}
-}
-END_TEST
-
 static Suite *config_suite(void)
 {
 	Suite *suite = suite_create("config");
-	TCase *dump = tcase_create("dump"), *pack = tcase_create("pack");
+	TCase *dump = tcase_create("dump");
 
 	tcase_add_checked_fixture(dump, set_up, tear_down);
 	tcase_add_test(dump, test_dump_is_read_back);
@@ -448,13 +232,7 @@ static Suite *config_suite(void)
 	tcase_add_loop_test(dump, test_fingerprint_of_each_key, 0, (int)schema_count);
 	tcase_add_test(dump, test_fingerprint_is_not_of_the_place);
 	tcase_add_test(dump, test_fingerprint_of_who);
-	tcase_set_timeout(pack, 120);
-	tcase_add_test(pack, test_pack_and_unpack);
-	tcase_add_test(pack, test_every_truncation);
-	tcase_add_loop_test(pack, test_flipped_bytes, 0, 4);
-	tcase_add_test(pack, test_random_bytes);
 	suite_add_tcase(suite, dump);
-	suite_add_tcase(suite, pack);
 	return suite;
 }
 

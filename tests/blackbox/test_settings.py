@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: ISC
+"""Settings that reach workers and listeners which are already there."""
+
+import re
+import time
+from pathlib import Path
+
+from daemon import exchange, wait_until
+
+MESSAGE = """
+log_level = "%s"
+service "message" {
+    listen = {"tcp://127.0.0.1:0"}
+    builtin = "message"
+    workers = 1
+}
+"""
+ECHO = """
+service "echo" {
+    listen = {"tcp://127.0.0.1:0", "udp://127.0.0.1:0"}
+    builtin = "echo"
+    workers = 1
+    %s
+}
+"""
+
+
+def test_log_level_reaches_workers_that_a_reload_keeps(daemon):
+    d = daemon(MESSAGE % "notice")
+    worker = d.workers()
+    address = d.status()["pools"][0]["address"]
+    exchange(address, b"heard\n")
+    d.wait_log(r"heard")
+    d.write_config(MESSAGE % "error")
+    d.ctl("reload")
+    assert exchange(address, b"not heard, at error\n") == b"I got your message\n"
+    d.write_config(MESSAGE % "notice")
+    d.ctl("reload")
+    exchange(address, b"heard again\n")
+    d.wait_log(r"heard again")
+    assert d.workers() == worker
+    assert "not heard" not in d.log()
+
+
+def test_a_device_that_is_not_there_fails_the_reload(daemon):
+    d = daemon(ECHO % "")
+    before = d.workers()
+    d.write_config(ECHO % 'bind_device = "no-such-dev0"')
+    result = d.ctl("reload", check=False)
+    assert result.returncode == 1
+    assert re.search(r'preforkd\.conf:\d+: service "echo": .*bind_device: No such device',
+                     result.stderr), result.stderr
+    assert d.workers() == before
+    for address in d.addresses():
+        assert exchange(address, b"still here") == b"still here"
+
+
+def switches(pid):
+    """How often it went to wait: once more for each time its accept() came back."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", status, re.M)[1])
+
+
+def stat_of(pid):
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_an_idle_worker_outlives_the_idle_timeout(daemon):
+    """Accepted sockets get idle_timeout from the listener, whose accept() then times out as well: the
+    worker waits anew, and says nothing."""
+    d = daemon((ECHO % 'idle_timeout = "10s"').replace(', "udp://127.0.0.1:0"', ""))
+    [worker] = d.workers()
+    # An exchange first: then it has been through accept(), and waits in it again.
+    assert exchange(d.address(), b"one") == b"one"
+    wait_until("the worker is idle", lambda: d.status()["pools"][0]["idle"] == 1)
+    wait_until("it waits", lambda: stat_of(worker) == "S")
+    before, begun, log = switches(worker), time.monotonic(), d.log()
+    wait_until("accept() came back", lambda: switches(worker) > before, deadline=30)
+    assert time.monotonic() - begun > 5, "something else woke it"
+    assert d.workers() == [worker]
+    assert exchange(d.address(), b"as ever") == b"as ever"
+    assert d.log() == log
+    # It can still be stopped from within such a wait.
+    assert d.stop() == 0

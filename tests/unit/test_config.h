@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: ISC */
+/* Configurations to try. */
+#ifndef TEST_CONFIG_H
+#define TEST_CONFIG_H
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/config.h"
+
+#define COUNT(array) ((int)(sizeof(array) / sizeof(*(array))))
+
+static inline struct entry *add(struct entries *e, enum entry_scope scope, const char *key,
+				const char *value)
+{
+	struct entry *entry = entries_add(e, scope, "test.conf", (int)e->count + 1, key);
+
+	if (value)
+		entry_add_value(entry, value);
+	return entry;
+}
+
+static inline void add_service(struct entries *e, const char *name, const char *address)
+{
+	entries_add_service(e, name, "test.conf", (int)e->count + 1);
+	add(e, ENTRY_SERVICE, "listen", address);
+	add(e, ENTRY_SERVICE, "builtin", "echo");
+}
+
+/* What a file can hold in quotes, at its worst. */
+static const char *const texts[] = {
+	"",
+	"plain",
+	" blanks at both ends ",
+	"'single'",
+	"\"double\"",
+	"\\",
+	"\\\\\\",
+	"\\'",
+	"back\\nslash",
+	"\n",
+	"two\nlines\n",
+	"\ttab\r",
+	"# no comment",
+	"// no comment",
+	"/* no comment",
+	"{ } = ( ) , += +",
+	"${HOME} $HOME `id`",
+	"*",
+	"\xc3\xa4\xf0\x9f\x90\xa7 \xff\xfe",
+	"\001\002\033[31m\177",
+};
+
+/* Every kind of key; the texts where any text may stand. */
+static inline struct entries *rich_entries(void)
+{
+	struct entries *e = entries_new();
+	struct entry *listen;
+
+	add(e, ENTRY_GLOBAL, "log_level", "debug");
+	add(e, ENTRY_GLOBAL, "idle_timeout", "90s");
+	add_service(e, "one", "tcp://127.0.0.1:0");
+	add(e, ENTRY_SERVICE, "workers", "7");
+	add(e, ENTRY_SERVICE, "recycle_after", "1000000");
+	add(e, ENTRY_SERVICE, "nice", "-5");
+	add(e, ENTRY_SERVICE, "limit_as", "3G");
+	add(e, ENTRY_SERVICE, "umask", "0077");
+	add(e, ENTRY_SERVICE, "sandbox", "off");
+	add(e, ENTRY_SERVICE, "nodelay", "no");
+	for (int i = 0; i < COUNT(texts); i++) {
+		char key[16];
+
+		snprintf(key, sizeof(key), "text%d", i);
+		add(e, ENTRY_OPTION, key, texts[i]);
+	}
+	add_service(e, "two.-_", "udp://127.0.0.1:7007");
+	add(e, ENTRY_SERVICE, "directory", "/tmp/'\"\\ ${HOME}\n#");
+	entries_add_service(e, "three", "test.conf", 99);
+	listen = add(e, ENTRY_SERVICE, "listen", "unix:///tmp/test_config/one");
+	entry_add_value(listen, "unix://@two'\\\"");
+	entry_add_value(listen, "tcp6://[::1]:7008");
+	add(e, ENTRY_SERVICE, "module", "/nowhere/'\\\n\".so");
+	add_service(e, "off", "tcp://127.0.0.1:7009");
+	add(e, ENTRY_SERVICE, "enabled", "false");
+	return e;
+}
+
+static inline struct config *build(struct entries *entries)
+{
+	struct error_list errors = {0};
+	struct config *config = config_build(entries, &errors);
+
+	ck_assert_msg(errors.count == 0, "%s", errors.count ? errors.texts[0] : "");
+	ck_assert_ptr_nonnull(config);
+	return config;
+}
+
+static inline void check_same(const struct config *a, const struct config *b)
+{
+	char *one = config_dump(a), *two = config_dump(b);
+
+	ck_assert_str_eq(one, two);
+	ck_assert_uint_eq(a->service_count, b->service_count);
+	free(one);
+	free(two);
+}
+
+#endif
