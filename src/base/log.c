@@ -2,6 +2,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -210,12 +211,33 @@ static size_t put_prefix(char *text, size_t room, enum log_level level)
 /* The text is escaped as a whole and goes out in one write, so that lines of several processes
  * neither mix nor break. Nobody could be told that it failed. Backslashes stay single: a text that
  * log_escape() made safe before must not be escaped again. */
+/* A reader that has stalled must not stall us: what does not fit is lost, and said when it fits
+ * again. */
+static void write_line(const char *line, size_t size)
+{
+	static unsigned long lost;
+	struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
+	char note[64];
+	int n;
+
+	if (poll(&p, 1, 0) == 0) {
+		lost++;
+		return;
+	}
+	(void)!write(STDERR_FILENO, line, size);
+	if (lost == 0)
+		return;
+	n = snprintf(note, sizeof(note), "%lu lines of the log were lost\n", lost);
+	lost = 0;
+	if (poll(&p, 1, 0) > 0)
+		(void)!write(STDERR_FILENO, note, (size_t)n);
+}
+
 void log_line(enum log_level level, const char *format, ...)
 {
 	int saved = errno;
 	char raw[LINE_MAX_BYTES], line[LINE_MAX_BYTES];
 	va_list args;
-	ssize_t ignored;
 	size_t used;
 
 	if ((size_t)level >= LEVELS || !is_wanted(level))
@@ -227,8 +249,7 @@ void log_line(enum log_level level, const char *format, ...)
 	va_end(args);
 	used = escape(line, sizeof(line) - 1, raw, strlen(raw), false);
 	line[used++] = '\n';
-	ignored = write(STDERR_FILENO, line, used);
-	(void)ignored;
+	write_line(line, used);
 	errno = saved;
 }
 

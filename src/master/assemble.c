@@ -7,6 +7,14 @@
 #include "base/mem.h"
 #include "master/transaction.h"
 
+/* Those that serve, and those that were dropped while their listener is still there. */
+static bool can_be_taken_from(const struct crew *crew)
+{
+	return crew->state == CREW_SERVING || crew->state == CREW_DRAINING ||
+	       (crew->state == CREW_LEAVING && crew->listener->draining &&
+		crew->listener->users == 1);
+}
+
 /* A pool that drains has no name any more: nothing keeps it, but its listener can be taken over. */
 static struct reload_pool describe_old(const struct crew *crew)
 {
@@ -29,7 +37,7 @@ static size_t collect_old(struct master *m, struct transaction *t, struct reload
 	for (size_t i = 0; i < m->crew_count; i++) {
 		struct crew *crew = m->crews[i];
 
-		if (crew->state != CREW_SERVING && crew->state != CREW_DRAINING)
+		if (!can_be_taken_from(crew))
 			continue;
 		old[n] = describe_old(crew);
 		t->old[n++] = crew;

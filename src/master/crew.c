@@ -17,6 +17,8 @@
 /* How often a worker that was told to leave is looked at: an idle one is signalled again. */
 #define LEAVE_USEC UINT64_C(100000)
 #define DRAIN_USEC UINT64_C(10000)
+/* What a worker says of itself is believed for so long: then it is signalled all the same. */
+#define BUSY_BELIEVED_USEC UINT64_C(1000000)
 
 void held_config_release(struct held_config *held)
 {
@@ -41,14 +43,20 @@ static int open_handler(struct crew *crew, struct error *err)
 			    *s->module ? s->module : NULL, &crew->setup, err);
 }
 
+/* Counts the pools of a UDP port, so that the mark on the board goes with the last. */
 static void mark_udp_port(struct crew *crew, bool ours)
 {
 	const struct endpoint *e = &crew->listener->bound;
+	struct master *m = crew->master;
+	unsigned port;
 
-	if (e->type != SOCK_DGRAM || e->addr.any.sa_family == AF_UNIX)
+	if (e->type != SOCK_DGRAM || e->addr.any.sa_family == AF_UNIX || crew->marked == ours)
 		return;
 	/* The port is at the same place in both families. */
-	board_udp_port(&crew->master->board, ntohs(e->addr.in.sin_port), ours);
+	port = ntohs(e->addr.in.sin_port);
+	m->udp_users[port] = (uint16_t)(m->udp_users[port] + (ours ? 1 : -1));
+	crew->marked = ours;
+	board_udp_port(&m->board, port, m->udp_users[port] > 0);
 }
 
 struct crew *crew_new(struct master *m, struct held_config *held,
@@ -78,21 +86,23 @@ struct crew *crew_new(struct master *m, struct held_config *held,
 	}
 	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): it was opened */
 	handler_name = crew->handler.handler->name;
-	crew->board = board_pool_open(&m->board, service->name, listener->address, handler_name);
-	mark_udp_port(crew, true);
-	if (crew->board < 0)
-		error_set(err, EX_CONFIG, "more than %d addresses", BOARD_POOLS);
-	if (crew->board < 0 || (service->sandbox == SANDBOX_STRICT && sandbox_prepare(err) < 0)) {
+	if (service->sandbox == SANDBOX_STRICT && sandbox_prepare(err) < 0) {
 		crew_free(crew);
 		return NULL;
 	}
+	crew->board = board_pool_open(&m->board, service->name, listener->address, handler_name);
+	if (crew->board < 0) {
+		error_set(err, EX_CONFIG, "more than %d addresses", BOARD_POOLS);
+		crew_free(crew);
+		return NULL;
+	}
+	mark_udp_port(crew, true);
 	return crew;
 }
 
 void crew_free(struct crew *crew)
 {
-	if (crew->listener->users == 1)
-		mark_udp_port(crew, false);
+	mark_udp_port(crew, false);
 	for (size_t i = 0; i < crew->worker_count; i++) {
 		sd_event_source_disable_unref(crew->workers[i]->child);
 		free(crew->workers[i]);
@@ -109,7 +119,7 @@ void crew_free(struct crew *crew)
 
 /* ---- counting ---- */
 
-static unsigned *count_of(struct worker *worker)
+unsigned *worker_count_of(struct worker *worker)
 {
 	struct pool_counts *c = &worker->crew->counts;
 
@@ -120,11 +130,23 @@ static unsigned *count_of(struct worker *worker)
 	return worker->ready ? &c->ready : &c->starting;
 }
 
+static bool another_serves(const struct crew *crew)
+{
+	const struct master *m = crew->master;
+
+	for (size_t i = 0; i < m->crew_count; i++)
+		if (m->crews[i]->state == CREW_SERVING && m->crews[i]->board == crew->board)
+			return true;
+	return false;
+}
+
 static void publish(struct crew *crew)
 {
 	const struct pool_counts *c = &crew->counts;
 	struct board *board = &crew->master->board;
 
+	if (crew->state == CREW_DRAINING && another_serves(crew))
+		return;
 	/* A pool that only leaves shares its record with the one that replaced it. */
 	if (crew->state != CREW_SERVING && crew->state != CREW_DRAINING)
 		return;
@@ -155,9 +177,9 @@ void crew_look(struct crew *crew)
 
 		if (w->ready || board_slot_state(&crew->master->board, w->slot) == SLOT_STARTING)
 			continue;
-		--*count_of(w);
+		--*worker_count_of(w);
 		w->ready = true;
-		++*count_of(w);
+		++*worker_count_of(w);
 	}
 }
 
@@ -176,8 +198,12 @@ static void signal_worker(struct worker *w, int signal)
  */
 static void nudge(struct worker *w, uint64_t now)
 {
-	if (board_slot_state(&w->crew->master->board, w->slot) != SLOT_BUSY)
+	if (board_slot_state(&w->crew->master->board, w->slot) != SLOT_BUSY) {
 		signal_worker(w, SIGTERM);
+	} else if (now - w->nudged_usec > BUSY_BELIEVED_USEC) {
+		signal_worker(w, SIGTERM);
+		w->nudged_usec = now;
+	}
 	w->signal_usec = now + LEAVE_USEC;
 }
 
@@ -185,6 +211,8 @@ static void kill_worker(struct worker *w)
 {
 	w->killed = true;
 	signal_worker(w, SIGKILL);
+	/* And what its handler started: the group is its own, and the pid is not reaped yet. */
+	kill(-w->pid, SIGKILL);
 }
 
 static void tell(struct worker *w, uint64_t now)
@@ -193,12 +221,13 @@ static void tell(struct worker *w, uint64_t now)
 
 	if (w->leaving)
 		return;
-	--*count_of(w);
+	--*worker_count_of(w);
 	w->leaving = true;
-	++*count_of(w);
+	++*worker_count_of(w);
 	w->kill_usec = timeout ? now + timeout : POOL_NEVER;
 	if (w->crew->stop_usec < w->kill_usec)
 		w->kill_usec = w->crew->stop_usec;
+	w->nudged_usec = now;
 	board_slot_tell(&w->crew->master->board, w->slot, WORD_LEAVE);
 	nudge(w, now);
 }
@@ -234,6 +263,31 @@ static uint64_t attend_leaving(struct crew *crew, uint64_t now)
 			nudge(w, now);
 		next = next < w->signal_usec ? next : w->signal_usec;
 		next = next < w->kill_usec ? next : w->kill_usec;
+	}
+	return next;
+}
+
+/* A worker that hangs before it is ready, when no transaction waits for it. */
+static uint64_t attend_starting(struct crew *crew, uint64_t now)
+{
+	uint64_t timeout = crew->service->start_timeout, next = POOL_NEVER;
+
+	if (crew->state == CREW_GATED || timeout == 0 ||
+	    crew->counts.starting + crew->counts.old == 0)
+		return POOL_NEVER;
+	for (size_t i = 0; i < crew->worker_count; i++) {
+		struct worker *w = crew->workers[i];
+
+		if (w->ready || w->leaving)
+			continue;
+		if (now < w->forked_usec + timeout) {
+			next = w->forked_usec + timeout < next ? w->forked_usec + timeout : next;
+			continue;
+		}
+		log_warning("service \"%s\" [%s]: worker %d was not ready within start_timeout",
+			    crew->service->name, crew->listener->address, (int)w->pid);
+		signal_worker(w, SIGKILL);
+		next = now + LEAVE_USEC;
 	}
 	return next;
 }
@@ -331,7 +385,7 @@ static uint64_t drain_step(struct crew *crew, uint64_t now)
 
 uint64_t crew_step(struct crew *crew, uint64_t now)
 {
-	uint64_t next = POOL_NEVER, leaving;
+	uint64_t next = POOL_NEVER, leaving, starting;
 
 	if (crew->state == CREW_LEAVING && crew->worker_count == 0 && crew->listener->draining &&
 	    crew->listener->users == 1 && now < crew->stop_usec &&
@@ -342,8 +396,10 @@ uint64_t crew_step(struct crew *crew, uint64_t now)
 	else if (crew->state != CREW_LEAVING)
 		next = follow_policy(crew, now);
 	leaving = attend_leaving(crew, now);
+	next = next < leaving ? next : leaving;
+	starting = attend_starting(crew, now);
 	publish(crew);
-	return next < leaving ? next : leaving;
+	return next < starting ? next : starting;
 }
 
 void crew_serve(struct crew *crew, uint32_t generation)
@@ -372,74 +428,6 @@ void crew_recycle_undo(struct crew *crew)
 	*c = (struct pool_counts){0};
 	for (size_t i = 0; i < crew->worker_count; i++) {
 		crew->workers[i]->epoch = crew->epoch;
-		++*count_of(crew->workers[i]);
+		++*worker_count_of(crew->workers[i]);
 	}
-}
-
-/* ---- deaths ---- */
-
-static void describe(const siginfo_t *info, char *text, size_t room)
-{
-	if (info->si_code == CLD_EXITED)
-		snprintf(text, room, "exited with status %d", info->si_status);
-	else
-		snprintf(text, room, "killed by SIG%s%s", sigabbrev_np(info->si_status),
-			 info->si_code == CLD_DUMPED ? " (core dumped)"
-			 : info->si_status == SIGKILL
-				 ? " (by the kernel for want of memory, or by hand)"
-				 : "");
-}
-
-static void log_death(const struct worker *w, const siginfo_t *info, int open)
-{
-	const struct crew *crew = w->crew;
-	bool left = info->si_code == CLD_EXITED && info->si_status == 0;
-	char cause[128];
-
-	if (w->killed)
-		snprintf(cause, sizeof(cause), "killed after stop_timeout or by a second stop");
-	else
-		describe(info, cause, sizeof(cause));
-	log_line(left && w->ready && !open ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING,
-		 "service \"%s\" [%s]: worker %d %s%s%s%s", crew->service->name,
-		 crew->listener->address, (int)w->pid, cause,
-		 open ? " while it served a client" : "", w->ready ? "" : " before it was ready",
-		 open < 0 ? "; its counters made no sense and are dropped" : "");
-}
-
-static void forget_worker(struct worker *w)
-{
-	struct crew *crew = w->crew;
-
-	--*count_of(w);
-	for (size_t i = 0; i < crew->worker_count; i++) {
-		if (crew->workers[i] == w) {
-			crew->workers[i] = crew->workers[--crew->worker_count];
-			break;
-		}
-	}
-	sd_event_source_disable_unref(w->child);
-	free(w);
-}
-
-void crew_reap(struct worker *w, const siginfo_t *info)
-{
-	struct crew *crew = w->crew;
-	struct master *m = crew->master;
-	uint64_t accepted = board_slot_accepted(&m->board, w->slot), now = master_now();
-	bool left = info->si_code == CLD_EXITED && info->si_status == 0, expected;
-	int open;
-
-	crew_look(crew);
-	expected = w->leaving || w->killed || (left && w->ready);
-	open = board_slot_fold(&m->board, w->slot);
-	log_death(w, info, open);
-	if (!expected)
-		board_pool_add(&m->board, crew->board, POOL_workers_died, 1);
-	if (!expected && accepted == 0)
-		pool_failed(&crew->health, now, master_random(m));
-	else if (accepted > 0)
-		pool_succeeded(&crew->health);
-	forget_worker(w);
-	master_step_at(m, now);
 }

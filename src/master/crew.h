@@ -22,6 +22,8 @@ struct worker {
 	sd_event_source *child;
 	unsigned epoch; /* the crew's, when it was forked */
 	bool ready, leaving, killed;
+	uint64_t forked_usec;
+	uint64_t nudged_usec; /* while leaving: when it was told, or signalled though busy */
 	uint64_t signal_usec; /* while leaving: when to look at it again */
 	uint64_t kill_usec;   /* while leaving: when to end it, or POOL_NEVER */
 };
@@ -49,6 +51,8 @@ struct crew {
 	size_t worker_count;
 	struct pool_counts counts;
 	struct pool_health health;
+	unsigned empty_exits; /* in a row: workers that left unasked and without a client */
+	bool marked;          /* counted in master.udp_users */
 	unsigned epoch;
 	uint64_t stop_usec; /* while it drains or leaves: the end of stop_timeout, or POOL_NEVER */
 	int gate, report;   /* while gated: what its workers get of the transaction, else -1 */
@@ -87,6 +91,8 @@ bool crew_is_degraded(const struct crew *crew);
 /* Forks count workers, at most SPAWN_BATCH. Returns 0, or -1 with errno: some or all could not be.
  */
 int spawn_workers(struct crew *crew, unsigned count);
+/* The one of its crew's counts that a worker is in. */
+unsigned *worker_count_of(struct worker *worker);
 /* A worker ended; `info` as of waitid(2). */
 void crew_reap(struct worker *worker, const siginfo_t *info);
 

@@ -2,11 +2,13 @@
 #include <config.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <ifaddrs.h>
 #include <linux/filter.h>
 #include <net/if.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
@@ -166,17 +168,38 @@ static int apply_udp(struct listener *l, struct error *err)
 	return set_int(l, IPPROTO_IP, IP_PKTINFO, 1, "IP_PKTINFO", err);
 }
 
+/* The path's socket, if it is still ours: nobody may lead a chmod elsewhere by a link. */
+static int open_own_path(struct listener *l, struct error *err)
+{
+	int fd = open(l->endpoint.addr.un.sun_path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0)
+		return failed(l, "", err);
+	if (fstat(fd, &st) == 0 && st.st_dev == l->dev && st.st_ino == l->ino)
+		return fd;
+	fd_close(&fd);
+	return error_set(err, EX_UNAVAILABLE, "%s: the socket was replaced by something else",
+			 l->configured);
+}
+
 /* The mode first: without CAP_FOWNER a socket that was given away cannot be changed. */
 static int apply_path(struct listener *l, const struct service_config *s, struct error *err)
 {
-	const char *path = l->endpoint.addr.un.sun_path;
+	char path[64];
+	int fd = open_own_path(l, err), status = 0;
 
+	if (fd < 0)
+		return -1;
+	/* fchmod() does not take such a descriptor. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	if (chmod(path, s->socket_mode) < 0)
-		return failed(l, "socket_mode", err);
-	if ((s->who.socket_uid != (uid_t)-1 || s->who.socket_gid != (gid_t)-1) &&
-	    lchown(path, s->who.socket_uid, s->who.socket_gid) < 0)
-		return failed(l, "socket_user, socket_group", err);
-	return 0;
+		status = failed(l, "socket_mode", err);
+	else if ((s->who.socket_uid != (uid_t)-1 || s->who.socket_gid != (gid_t)-1) &&
+		 fchownat(fd, "", s->who.socket_uid, s->who.socket_gid, AT_EMPTY_PATH) < 0)
+		status = failed(l, "socket_user, socket_group", err);
+	fd_close(&fd);
+	return status;
 }
 
 int listener_apply(struct listener *l, const struct service_config *s, struct error *err)

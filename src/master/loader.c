@@ -94,7 +94,7 @@ static int on_exit_of_child(sd_event_source *source, const siginfo_t *info, void
 
 	if (!l) {
 		/* cancelled: floating, so this is the last of it */
-		sd_event_source_set_enabled(source, SD_EVENT_OFF);
+		sd_event_source_set_floating(source, 0);
 		return 0;
 	}
 	/* All it wrote; not to the end of the pipe, which what it left behind may hold open. */
@@ -129,7 +129,7 @@ static int on_late(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
-_Noreturn static void run_child(const struct options *options, int fd)
+_Noreturn static void run_child(const struct options *options, int fd, pid_t master)
 {
 	sigset_t none;
 	size_t size;
@@ -137,6 +137,10 @@ _Noreturn static void run_child(const struct options *options, int fd)
 
 	/* It dies with the master, and like any process; its output is the pipe alone. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != master)
+		_exit(EX_TEMPFAIL);
+	/* What a module's open() leaves behind must not hold a listener. */
+	fd_close_others(&fd, 1);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	bytes = load_pack(options, &size);
@@ -164,6 +168,7 @@ static int watch(struct loader *l, struct error *err)
 struct loader *loader_start(struct master *m, loader_done *done, struct error *err)
 {
 	struct loader *l = mem_new(1, sizeof(*l));
+	pid_t master = getpid();
 	int fds[2];
 
 	*l = (struct loader){.master = m, .done = done, .fd = -1};
@@ -174,7 +179,7 @@ struct loader *loader_start(struct master *m, loader_done *done, struct error *e
 	}
 	l->pid = fork();
 	if (l->pid == 0)
-		run_child(m->options, fds[1]);
+		run_child(m->options, fds[1], master);
 	l->fd = fds[0];
 	fcntl(l->fd, F_SETFL, O_NONBLOCK);
 	fd_close(&fds[1]);

@@ -11,6 +11,7 @@ libmaster_la_SOURCES = \
 	src/master/master.c src/master/master.h \
 	src/master/notify.c src/master/notify.h \
 	src/master/pool.c src/master/pool.h \
+	src/master/reap.c \
 	src/master/reload.c src/master/reload.h \
 	src/master/signals.c src/master/signals.h \
 	src/master/spawn.c \

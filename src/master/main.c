@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 #include <config.h>
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -62,12 +64,23 @@ static int act(const struct options *options)
 	return master_run(options);
 }
 
+/* A log line must never go into a file that happened to get number 2. */
+static int open_missing_standard(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) != fd)
+			return -1;
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct options options;
 	struct error err = {0};
 	int code;
 
+	if (open_missing_standard() < 0)
+		return EX_OSERR;
 	title_init(argc, argv);
 	log_open("preforkd", LOG_LEVEL_INFO);
 	if (options_parse(argc, argv, &options, &err) < 0) {

@@ -2,12 +2,12 @@
 #include <config.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sysexits.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
@@ -62,6 +62,17 @@ static bool record_is_shared(const struct master *m, const struct crew *crew)
 	return users > 1;
 }
 
+/* A reload under way may take its listener over: until that is decided it stays. */
+static bool is_compared_with(const struct master *m, const struct crew *crew)
+{
+	const struct transaction *t = m->transaction;
+
+	for (size_t i = 0; t && i < t->old_count; i++)
+		if (t->old[i] == crew)
+			return true;
+	return false;
+}
+
 static void remove_done(struct master *m)
 {
 	size_t i = 0;
@@ -69,7 +80,7 @@ static void remove_done(struct master *m)
 	while (i < m->crew_count) {
 		struct crew *crew = m->crews[i];
 
-		if (!crew_is_done(crew)) {
+		if (!crew_is_done(crew) || is_compared_with(m, crew)) {
 			i++;
 			continue;
 		}
@@ -152,11 +163,11 @@ void master_step_at(struct master *m, uint64_t usec)
 
 static int on_wake(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
-	uint64_t count;
+	char waste[4096];
 
 	(void)source;
 	(void)events;
-	(void)!read(fd, &count, sizeof(count));
+	(void)!read(fd, waste, sizeof(waste));
 	master_step_at(userdata, 0);
 	return 0;
 }
@@ -201,7 +212,7 @@ static int add_sources(struct master *m)
 	int r = sd_event_add_time(m->event, &m->step_timer, CLOCK_MONOTONIC, 0, 1, on_step, m);
 
 	if (r >= 0)
-		r = sd_event_add_io(m->event, &source, m->wake_fd, EPOLLIN, on_wake, m);
+		r = sd_event_add_io(m->event, &source, m->wake[0], EPOLLIN, on_wake, m);
 	if (r >= 0)
 		r = signals_add(m);
 	if (r >= 0 && getenv("NOTIFY_SOCKET"))
@@ -216,9 +227,8 @@ static int open_loop(struct master *m, struct error *err)
 {
 	int r;
 
-	m->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (m->wake_fd < 0)
-		return error_set(err, EX_OSERR, "eventfd: %s", strerror(errno));
+	if (pipe2(m->wake, O_CLOEXEC | O_NONBLOCK) < 0)
+		return error_set(err, EX_OSERR, "pipe: %s", strerror(errno));
 	signals_block();
 	r = sd_event_default(&m->event);
 	if (r >= 0)
@@ -303,7 +313,8 @@ static void tear_down(struct master *m)
 	free(m->crews);
 	sd_event_source_unref(m->step_timer);
 	sd_event_unref(m->event);
-	fd_close(&m->wake_fd);
+	fd_close(&m->wake[0]);
+	fd_close(&m->wake[1]);
 }
 
 static void set_title(const char *instance)
@@ -316,8 +327,9 @@ static void set_title(const char *instance)
 
 int master_run(const struct options *options)
 {
-	struct master m = {
-		.options = options, .wake_fd = -1, .board = {.master_fd = -1, .readonly_fd = -1}};
+	struct master m = {.options = options,
+			   .wake = {-1, -1},
+			   .board = {.master_fd = -1, .readonly_fd = -1}};
 	struct error_list errors = {0};
 	struct config *config = load_config(options, &errors);
 	int code;

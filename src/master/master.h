@@ -23,16 +23,18 @@ struct master {
 	size_t crew_count;
 	struct transaction *transaction; /* a load under way, or NULL */
 	uint32_t generation;             /* of the last successful load */
-	int wake_fd;                     /* eventfd: a worker became ready */
-	sd_event_source *step_timer;     /* the next thing to do */
-	struct rlimit nofile;            /* as it was at the start: what workers get */
+	int wake[2]; /* a pipe: a worker became ready. Its flags are each end's own, as an eventfd's
+			are not */
+	sd_event_source *step_timer; /* the next thing to do */
+	struct rlimit nofile;        /* as it was at the start: what workers get */
 	unsigned max_starting;
 	uint32_t random;
 	bool reload_again; /* a reload was asked for during another */
 	bool recycling;
 	bool stopping;
 	int exit_code;
-	char status[256]; /* the last STATUS= sent */
+	uint16_t udp_users[65536]; /* pools that listen there */
+	char status[256];          /* the last STATUS= sent */
 	uint64_t status_accepted, status_usec;
 };
 

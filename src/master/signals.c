@@ -34,6 +34,10 @@ static void on_recycle(struct master *m, int signal)
 	/* One that comes during another begins anew: what was young is old now. */
 	board_verdict_begin(&m->board, VERDICT_RECYCLE);
 	board_add(&m->board, INSTANCE_recycles, 1);
+	if (m->generation == 0) {
+		board_verdict_finish(&m->board, VERDICT_RECYCLE, 1, "preforkd still starts");
+		return;
+	}
 	m->recycling = true;
 	for (size_t i = 0; i < m->crew_count; i++)
 		if (m->crews[i]->state == CREW_SERVING)
@@ -58,8 +62,11 @@ static const struct {
 
 void signals_block(void)
 {
+	/* Whoever ignored SIGCHLD before us would have the kernel reap our children. */
+	const struct sigaction normal = {.sa_handler = SIG_DFL};
 	sigset_t set;
 
+	sigaction(SIGCHLD, &normal, NULL);
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
 	for (size_t i = 0; i < TABLE_SIZE; i++)

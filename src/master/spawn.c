@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -60,7 +61,7 @@ static void fill_job(struct worker_job *job, const struct crew *crew)
 		.type = crew->listener->endpoint.type,
 		.gate = crew->gate,
 		.report = crew->report,
-		.wake = m->wake_fd,
+		.wake = m->wake[1],
 		.board = m->board.readonly_fd,
 		.pktinfo = listener_tells_destination(crew->listener),
 		.handler = crew->handler.handler,
@@ -140,11 +141,17 @@ static int enlist(struct crew *crew, const struct newborn *n)
 	struct worker *w = mem_new(1, sizeof(*w));
 	int r;
 
-	*w = (struct worker){.crew = crew, .pid = n->pid, .slot = n->slot, .epoch = crew->epoch};
+	*w = (struct worker){.crew = crew,
+			     .pid = n->pid,
+			     .slot = n->slot,
+			     .epoch = crew->epoch,
+			     .forked_usec = master_now()};
 	r = sd_event_add_child(m->event, &w->child, w->pid, WEXITED, on_child, w);
 	if (r < 0) {
 		/* Without a watch it could end unseen: better none. */
 		kill(w->pid, SIGKILL);
+		while (waitpid(w->pid, NULL, 0) < 0 && errno == EINTR)
+			;
 		board_slot_fold(&m->board, w->slot);
 		free(w);
 		errno = -r;

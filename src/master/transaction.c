@@ -42,17 +42,6 @@ static struct transaction *transaction_new(struct master *m)
 
 /* ---- start ---- */
 
-static void set_deadline(struct transaction *t)
-{
-	t->deadline = POOL_NEVER;
-	for (size_t i = 0; i < t->crew_count; i++) {
-		uint64_t timeout = t->crews[i]->service->start_timeout;
-
-		if (t->crews[i]->state == CREW_GATED && timeout && t->begun + timeout < t->deadline)
-			t->deadline = t->begun + timeout;
-	}
-}
-
 /* Everything up to the forks. */
 static int prepare(struct master *m, struct transaction *t, struct config *config,
 		   struct error *err)
@@ -64,7 +53,6 @@ static int prepare(struct master *m, struct transaction *t, struct config *confi
 	t->begun = master_now();
 	if (assemble(m, t, err) < 0)
 		return -1;
-	set_deadline(t);
 	master_step_at(m, 0);
 	return 0;
 }
@@ -148,11 +136,15 @@ static size_t retire_old(const struct transaction *t)
 	size_t dropped = 0;
 
 	for (size_t i = 0; i < t->old_count; i++) {
+		struct crew *crew = t->old[i];
+
+		dropped += t->fates[i] == RELOAD_DROPPED && crew->state == CREW_SERVING;
+		if (crew->state == CREW_LEAVING)
+			continue; /* dropped before */
 		if (t->fates[i] == RELOAD_REPLACED)
-			crew_leave(t->old[i]);
+			crew_leave(crew);
 		else if (t->fates[i] == RELOAD_DROPPED)
-			crew_drain(t->old[i]);
-		dropped += t->fates[i] == RELOAD_DROPPED && t->old[i]->state != CREW_LEAVING;
+			crew_drain(crew);
 	}
 	return dropped;
 }
@@ -206,7 +198,7 @@ static void restore_listeners(const struct transaction *t)
 			continue;
 		listener_apply(crew->listener, crew->service, &ignored);
 		listener_listen(crew->listener, crew->service, &ignored);
-		if (crew->state == CREW_DRAINING)
+		if (crew->state != CREW_SERVING)
 			listener_refuse_new(crew->listener);
 	}
 }
@@ -287,28 +279,39 @@ static void fail_start(struct master *m, const struct crew *crew, const char *wh
 	transaction_abort(m, EX_UNAVAILABLE, text);
 }
 
+static uint64_t start_deadline(const struct transaction *t, const struct crew *crew)
+{
+	uint64_t timeout = crew->service->start_timeout;
+
+	return timeout ? t->begun + timeout : POOL_NEVER;
+}
+
 static uint64_t step_start(struct master *m, uint64_t now)
 {
 	struct transaction *t = m->transaction;
+	uint64_t next = POOL_NEVER, deadline;
 	bool all = true;
 
 	for (size_t i = 0; i < t->crew_count; i++) {
 		struct crew *crew = t->crews[i];
-		bool full = crew->state != CREW_GATED || crew_is_full(crew);
 
-		all = all && full;
-		if (!full && crew_is_degraded(crew)) {
+		if (crew->state != CREW_GATED || crew_is_full(crew))
+			continue;
+		all = false;
+		deadline = start_deadline(t, crew);
+		if (crew_is_degraded(crew)) {
 			fail_start(m, crew, "a worker failed before it was ready");
 			return POOL_NEVER;
 		}
-		if (!full && now >= t->deadline) {
+		if (now >= deadline) {
 			fail_start(m, crew, "not ready within start_timeout");
 			return POOL_NEVER;
 		}
+		next = deadline < next ? deadline : next;
 	}
 	if (all)
 		commit(m);
-	return all ? POOL_NEVER : t->deadline;
+	return next;
 }
 
 uint64_t transaction_step(struct master *m, uint64_t now)

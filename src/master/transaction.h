@@ -25,7 +25,7 @@ struct transaction {
 	size_t old_count;
 	unsigned actions[RELOAD_ADD + 1]; /* how many of each */
 	int gate[2], report[2];
-	uint64_t begun, deadline;
+	uint64_t begun;
 	bool initial;
 };
 

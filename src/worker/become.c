@@ -56,8 +56,10 @@ static int change_root(const struct worker_job *job, struct error *err)
 static int change_user(const struct identity *who, struct error *err)
 {
 	uid_t ruid, euid, suid;
+	gid_t rgid, egid, sgid;
 
-	if (who->change_user && setgroups(who->group_count, who->groups) < 0)
+	if ((who->change_user || (who->change_group && geteuid() == 0)) &&
+	    setgroups(who->group_count, who->groups) < 0)
 		return failed(err, "changing", "supplementary groups");
 	if (who->change_group && setresgid(who->gid, who->gid, who->gid) < 0)
 		return failed(err, "changing", "group");
@@ -66,6 +68,9 @@ static int change_user(const struct identity *who, struct error *err)
 	if (who->change_user && (getresuid(&ruid, &euid, &suid) < 0 || ruid != who->uid ||
 				 euid != who->uid || suid != who->uid))
 		return error_set(err, EX_OSERR, "the user did not change");
+	if (who->change_group && (getresgid(&rgid, &egid, &sgid) < 0 || rgid != who->gid ||
+				  egid != who->gid || sgid != who->gid))
+		return error_set(err, EX_OSERR, "the group did not change");
 	return 0;
 }
 

@@ -67,12 +67,18 @@ HOT static ssize_t receive(struct exchange *x, int fd)
 	return n;
 }
 
+/* A Unix client whose queue is full does not read: nobody waits for it, datagrams may be lost. */
+HOT static int reply_flags(const struct exchange *x)
+{
+	return x->source.any.sa_family == AF_UNIX ? MSG_NOSIGNAL | MSG_DONTWAIT : MSG_NOSIGNAL;
+}
+
 HOT static ssize_t reply_to(struct exchange *x, int fd, size_t size)
 {
 	if (!x->pktinfo)
-		return sendto(fd, reply, size, MSG_NOSIGNAL, &x->source.any, x->source_len);
+		return sendto(fd, reply, size, reply_flags(x), &x->source.any, x->source_len);
 	x->iov = (struct iovec){.iov_base = reply, .iov_len = size};
-	return sendmsg(fd, &x->msg, MSG_NOSIGNAL);
+	return sendmsg(fd, &x->msg, reply_flags(x));
 }
 
 /* Turns the address a datagram came to into the address its reply leaves from. */
@@ -195,14 +201,13 @@ HOT int loop_datagrams(struct loop *loop)
 		return -1;
 	}
 	while (!loop_ends(loop)) {
-		ssize_t n;
+		ssize_t n = receive(&x, loop->listener);
 
-		n = receive(&x, loop->listener);
 		if (n >= 0)
 			serve_datagram(loop, &x, reply_fd, (size_t)n);
 		else if (loop_failed(loop, "receive", errno) < 0)
 			break;
 	}
 	fd_close(&reply_fd);
-	return 0;
+	return loop_ends(loop) || stop_came() ? 0 : -1;
 }

@@ -40,7 +40,7 @@ struct worker_job {
 	int type;     /* SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM */
 	int gate;     /* read until its end before the first accept; -1: none */
 	int report;   /* where a failure before readiness is told; -1: in the log */
-	int wake;     /* eventfd that tells the master to look at the board */
+	int wake;     /* a byte here makes the master look at the board */
 	int board;    /* `master`, read-only */
 	bool pktinfo; /* datagrams come with the address they were sent to */
 

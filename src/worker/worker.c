@@ -41,11 +41,12 @@ static int enter(const struct worker_job *job, struct error *err)
 /* Says that this worker is ready, and waits until its whole generation is. */
 static void be_ready(const struct worker_job *job)
 {
-	const uint64_t one = 1;
-	char byte;
+	char byte = 0;
+	int wake = job->wake;
 
 	slot_ready(job->slot, loop_now());
-	(void)!write(job->wake, &one, sizeof(one));
+	(void)!write(wake, &byte, 1);
+	fd_close(&wake);
 	if (job->gate >= 0)
 		(void)!read(job->gate, &byte, 1);
 }
