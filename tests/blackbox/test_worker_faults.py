@@ -142,7 +142,7 @@ def test_a_worker_without_descriptors_can_be_stopped(daemon):
     d = daemon(builtin())
     first = held(d.address())
     pid = busy_worker(d)
-    set_limit(pid, first_free_descriptor(pid) - 1)
+    set_limit(pid, 3)
     end(first)
     wait_until("errors", lambda: pool(d)["connections"]["accept_errors"] >= 2)
     assert d.stop() == 0
