@@ -209,9 +209,10 @@ static void tell_addresses(const struct transaction *t)
 		const struct crew *crew = t->crews[i];
 
 		if (crew->state == CREW_GATED)
-			log_info("service \"%s\": listening on %s (%llu workers)",
+			log_info("service \"%s\": listening on %s (%llu worker%s)",
 				 crew->service->name, crew->listener->address,
-				 (unsigned long long)crew->service->workers);
+				 (unsigned long long)crew->service->workers,
+				 crew->service->workers == 1 ? "" : "s");
 	}
 }
 
