@@ -327,9 +327,8 @@ static void set_title(const char *instance)
 
 int master_run(const struct options *options)
 {
-	struct master m = {.options = options,
-			   .wake = {-1, -1},
-			   .board = {.master_fd = -1, .readonly_fd = -1}};
+	/* Not on the stack: what is not used of its tables is no memory, in no worker. */
+	static struct master m;
 	struct error_list errors = {0};
 	struct config *config = load_config(options, &errors);
 	int code;
@@ -341,6 +340,9 @@ int master_run(const struct options *options)
 		error_list_free(&errors);
 		return code;
 	}
+	m.options = options;
+	m.wake[0] = m.wake[1] = -1;
+	m.board.master_fd = m.board.readonly_fd = -1;
 	m.random = (uint32_t)master_now() ^ (uint32_t)getpid();
 	m.max_starting = most_starting();
 	raise_descriptors(&m);
