@@ -253,10 +253,8 @@ int board_pool_open(struct board *board, const char *service, const char *addres
 	int free_index = -1;
 
 	for (int i = BOARD_POOLS - 1; i >= 0; i--) {
-		if (pool_is(&m->pools[i], service, address)) {
-			snprintf(m->pools[i].handler, BOARD_NAME_MAX, "%s", handler);
+		if (pool_is(&m->pools[i], service, address))
 			return i;
-		}
 		if (!atomic_load_explicit(&m->pools[i].used, RELAXED))
 			free_index = i;
 	}
@@ -268,6 +266,11 @@ int board_pool_open(struct board *board, const char *service, const char *addres
 	atomic_store_explicit(&m->pools[free_index].used, 1, memory_order_release);
 	raise_high(&m->pools_high, (uint32_t)free_index);
 	return free_index;
+}
+
+void board_pool_set_handler(struct board *board, int pool, const char *handler)
+{
+	snprintf(board->master->pools[pool].handler, BOARD_NAME_MAX, "%s", handler);
 }
 
 void board_pool_close(struct board *board, int index)

@@ -33,6 +33,8 @@ void board_add(struct board *board, enum instance_field field, uint64_t count);
  * is full. */
 int board_pool_open(struct board *board, const char *service, const char *address,
 		    const char *handler);
+/* Another handler serves there from now on. */
+void board_pool_set_handler(struct board *board, int pool, const char *handler);
 /* Folds a pool's totals into the instance's and frees the record. */
 void board_pool_close(struct board *board, int index);
 void board_pool_set(struct board *board, int pool, enum pool_field field, uint64_t value);

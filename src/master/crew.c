@@ -406,6 +406,7 @@ void crew_serve(struct crew *crew, uint32_t generation)
 {
 	crew->state = CREW_SERVING;
 	crew->generation = generation;
+	board_pool_set_handler(&crew->master->board, crew->board, crew->handler.handler->name);
 	crew->gate = crew->report = -1;
 	publish(crew);
 }

@@ -40,7 +40,8 @@ static void log_death(const struct worker *w, const siginfo_t *info, int open)
 	log_line(left && w->ready && !open ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING,
 		 "service \"%s\" [%s]: worker %d %s%s%s%s", crew->service->name,
 		 crew->listener->address, (int)w->pid, cause,
-		 open ? " while it served a client" : "", w->ready ? "" : " before it was ready",
+		 open > 0 ? " while it served a client" : "",
+		 w->ready ? "" : " before it was ready",
 		 open < 0 ? "; its counters made no sense and are dropped" : "");
 }
 

@@ -152,8 +152,7 @@ HOT static enum connection_field answer(struct loop *loop, struct exchange *x, i
 	    (x->to_many || guard_refuses(&x->shown.any, loop->master->udp_ports)))
 		return CONN_refused_guard;
 	if (size > sizeof(request))
-		return CONN_aborted_error; /* over 64 KiB, through a Unix socket: half is no request
-					    */
+		return CONN_aborted_error; /* cut, through a Unix socket: half is no request */
 	n = job->handler->answer(job->state, &datagram, reply, reply_room(job));
 	if (n < 0)
 		return errno == EAGAIN ? CONN_timed_out : CONN_aborted_error;

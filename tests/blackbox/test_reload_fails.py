@@ -261,3 +261,16 @@ def test_a_failed_reload_does_not_stop_the_next(daemon):
     rewrite(d, service("a", TCP, workers=1))
     assert d.status()["generation"] == 2
     assert len(pids(d)) == 1
+
+
+def test_a_refused_handler_is_not_shown(daemon, programs, tmp_path):
+    """The board names who serves, not who was to: also when the new workers got as far as enter."""
+    fails = tmp_path / "fails"
+    fails.touch()
+    d = daemon(service("a", "tcp://127.0.0.1:0"))
+    d.write_config(gate(programs, "a", "tcp://127.0.0.1:0", options={"enter_fails": fails}))
+    assert d.ctl("reload", check=False).returncode == 1
+    assert d.status()["pools"][0]["handler"] == "echo"
+    fails.unlink()
+    d.ctl("reload")
+    assert d.status()["pools"][0]["handler"] == "gate"

@@ -74,6 +74,10 @@ START_TEST(test_pools)
 	ck_assert(board_read_pool(&reader, (uint32_t)a, &view));
 	ck_assert_str_eq(view.service, "a");
 	ck_assert_str_eq(view.address, "tcp://1");
+	/* Who serves there changes when it does, not when somebody is about to. */
+	ck_assert_str_eq(view.handler, "echo");
+	board_pool_set_handler(&board, a, "discard");
+	ck_assert(board_read_pool(&reader, (uint32_t)a, &view));
 	ck_assert_str_eq(view.handler, "discard");
 	ck_assert_uint_eq(view.values[POOL_workers_wanted], 4);
 	ck_assert_uint_eq(view.values[POOL_workers_started], 2);
