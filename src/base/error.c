@@ -34,6 +34,7 @@ int error_set(struct error *err, int code, const char *format, ...)
 		mark_cut(text, sizeof(text));
 	memcpy(err->text, text, strlen(text) + 1);
 	err->code = code;
+	err->message = MESSAGE_none;
 	return -1;
 }
 

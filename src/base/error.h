@@ -6,10 +6,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/messages.h"
+
 #define ERROR_TEXT_MAX 1024
 
 struct error {
-	int code; /* EX_CONFIG, EX_NOPERM, EX_UNAVAILABLE, EX_OSERR ... */
+	int code;                 /* EX_CONFIG, EX_NOPERM, EX_UNAVAILABLE, EX_OSERR ... */
+	enum log_message message; /* its own in the journal; error_set() sets none */
 	char text[ERROR_TEXT_MAX];
 };
 

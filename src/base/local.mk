@@ -7,7 +7,11 @@ libbase_la_SOURCES = \
 	src/base/error.c src/base/error.h \
 	src/base/fd.c src/base/fd.h \
 	src/base/hot.h \
+	src/base/journal.c src/base/journal.h \
 	src/base/log.c src/base/log.h \
+	src/base/log_escape.c src/base/log_escape.h \
+	src/base/log_limit.c \
 	src/base/mem.c src/base/mem.h \
+	src/base/messages.def src/base/messages.h \
 	src/base/parse.c src/base/parse.h \
 	src/base/title.c src/base/title.h

@@ -7,25 +7,36 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/fd.h"
+#include "base/journal.h"
 #include "base/log.h"
+#include "base/log_escape.h"
 
 #define LINE_MAX_BYTES 2048
-#define UNIT_MAX       (4 * sizeof("\\xNN")) /* a character of UTF-8, every byte of it escaped */
 
-enum style { STYLE_PREFIXED, STYLE_JOURNAL, STYLE_TERMINAL };
+/* STREAM: journald reads stderr, and adds the name and the pid itself. */
+enum style { STYLE_PREFIXED, STYLE_STREAM, STYLE_TERMINAL, STYLE_JOURNAL };
 
 static struct {
 	char ident[64];
 	enum log_level level;
 	enum style style;
-	const char *subject;
+	bool pipe; /* stderr is one */
+	int journal;
+	const char *journal_path;
+	const char *instance;
+	const char *service, *address;
+	pid_t worker; /* this process, when it has a subject: a system call less for each line */
 	const _Atomic uint32_t *followed; /* instead of level */
-} logger = {.ident = "preforkd", .level = LOG_LEVEL_INFO};
+	uint64_t lost;                    /* not yet said */
+	_Atomic uint64_t *losses;
+} logger = {.ident = "preforkd", .level = LOG_LEVEL_INFO, .journal = -1};
 
 static const struct {
 	const char *name;
@@ -40,16 +51,51 @@ static const struct {
 };
 #define LEVELS (sizeof(levels) / sizeof(*levels))
 
+static const char *const message_ids[] = {
+#define MESSAGE(name, id, subject) [MESSAGE_##name] = id,
+#include "base/messages.def"
+#undef MESSAGE
+};
+
 void log_open(const char *ident, enum log_level level)
 {
+	struct stat st;
+
 	snprintf(logger.ident, sizeof(logger.ident), "%s", ident);
 	logger.level = level;
+	logger.pipe = fstat(STDERR_FILENO, &st) == 0 && S_ISFIFO(st.st_mode);
 	if (isatty(STDERR_FILENO))
 		logger.style = STYLE_TERMINAL;
-	else if (getenv("JOURNAL_STREAM"))
-		logger.style = STYLE_JOURNAL; /* journald adds the name and the pid itself */
-	else
+	else if (!journal_is(STDERR_FILENO))
 		logger.style = STYLE_PREFIXED;
+	else if (log_use_journal(JOURNAL_SOCKET) < 0)
+		logger.style = STYLE_STREAM;
+}
+
+int log_use_journal(const char *path)
+{
+	int fd = journal_open(path);
+
+	if (fd < 0)
+		return -1;
+	fd_close(&logger.journal);
+	logger.journal = fd;
+	logger.journal_path = path;
+	logger.style = STYLE_JOURNAL;
+	return 0;
+}
+
+void log_part(void)
+{
+	if (logger.style != STYLE_JOURNAL || log_use_journal(logger.journal_path) == 0)
+		return;
+	fd_close(&logger.journal);
+	logger.style = STYLE_STREAM;
+}
+
+int log_descriptor(void)
+{
+	return logger.journal;
 }
 
 void log_set_level(enum log_level level)
@@ -69,9 +115,21 @@ static bool is_wanted(enum log_level level)
 	return level <= atomic_load_explicit(logger.followed, memory_order_relaxed);
 }
 
-void log_set_subject(const char *subject)
+void log_set_instance(const char *instance)
 {
-	logger.subject = subject;
+	logger.instance = instance;
+}
+
+void log_set_subject(const char *service, const char *address)
+{
+	logger.service = service;
+	logger.address = address;
+	logger.worker = service ? getpid() : 0;
+}
+
+void log_count_losses(_Atomic uint64_t *counter)
+{
+	logger.losses = counter;
 }
 
 int log_level_from_name(const char *name, enum log_level *level)
@@ -90,101 +148,28 @@ const char *log_level_name(enum log_level level)
 	return (size_t)level < LEVELS ? levels[level].name : "unknown";
 }
 
-/* The length of the character at p, or 0 where it is not valid UTF-8 (overlong forms, surrogates
- * and what lies beyond Unicode are not). */
-static size_t utf8_decode(const unsigned char *p, size_t size, uint32_t *character)
-{
-	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-	size_t length = p[0] < 0x80 ? 1 : p[0] < 0xc0 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
-	uint32_t value = p[0];
+/* ---- the text ---- */
 
-	if (!length || length > size || p[0] > 0xf4)
-		return 0;
-	if (length > 1)
-		value &= 0x7fU >> length;
-	for (size_t i = 1; i < length; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-		value = value << 6 | (p[i] & 0x3fU);
-	}
-	if (value < least[length] || value > 0x10ffff || (value >= 0xd800 && value <= 0xdfff))
-		return 0;
-	*character = value;
-	return length;
+static size_t append(char *text, size_t room, size_t used, const char *more)
+{
+	size_t size = strlen(more);
+
+	if (size >= room - used)
+		size = room - used - 1;
+	memcpy(text + used, more, size);
+	return used + size;
 }
 
-/* Characters that move, hide or reorder what a reader sees. */
-static bool is_treacherous(uint32_t character)
+/* Not by printf(3), which costs a worker more than the rest of its line. */
+static size_t put_subject(char *text, size_t room, size_t used)
 {
-	static const struct {
-		uint32_t first, last;
-	} ranges[] = {
-		{0x00, 0x1f},       {0x7f, 0x9f},     /* C0, DEL, C1 */
-		{0x061c, 0x061c},   {0x200e, 0x200f}, /* marks of direction */
-		{0x2028, 0x202e},   {0x2066, 0x2069}, /* separators, bidi controls */
-		{0xfeff, 0xfeff},   {0xfff9, 0xfffb}, /* byte order mark, annotations */
-		{0xe0000, 0xe007f},                   /* tags */
-	};
-
-	for (size_t i = 0; i < sizeof(ranges) / sizeof(*ranges); i++)
-		if (character >= ranges[i].first && character <= ranges[i].last)
-			return true;
-	return false;
-}
-
-/* Shows the character at p in unit and says how many bytes it took. Returns the unit's length. */
-static size_t show_unit(char *unit, const unsigned char *p, size_t size, bool backslashes,
-			size_t *taken)
-{
-	uint32_t character = 0;
-	size_t length = utf8_decode(p, size, &character), used = 0;
-
-	*taken = length ? length : 1;
-	if (length && !is_treacherous(character) && !(backslashes && character == '\\')) {
-		memcpy(unit, p, length);
-		return length;
-	}
-	if (length == 1 && strchr("\n\t\\", (int)character) && character) {
-		unit[0] = '\\';
-		unit[1] = character == '\n' ? 'n' : character == '\t' ? 't' : '\\';
-		return 2;
-	}
-	for (size_t i = 0; i < *taken; i++)
-		used += (size_t)snprintf(unit + used, UNIT_MAX - used, "\\x%02x", (unsigned)p[i]);
-	return used;
-}
-
-static size_t escape(char *text, size_t room, const void *data, size_t size, bool backslashes)
-{
-	const unsigned char *bytes = data;
-	size_t at = 0, used = 0, safe = 0; /* safe: with room left for the dots */
-	char unit[UNIT_MAX];
-
-	if (!room)
-		return 0;
-	while (at < size) {
-		size_t taken, length = show_unit(unit, bytes + at, size - at, backslashes, &taken);
-
-		if (used + length >= room) {
-			size_t dots = room - 1 - safe < 3 ? room - 1 - safe : 3;
-
-			memset(text + safe, '.', dots);
-			used = safe + dots;
-			break;
-		}
-		memcpy(text + used, unit, length);
-		used += length;
-		at += taken;
-		if (used + 3 < room)
-			safe = used;
-	}
-	text[used] = '\0';
-	return used;
-}
-
-size_t log_escape(char *text, size_t room, const void *data, size_t size)
-{
-	return escape(text, room, data, size, true);
+	if (!logger.service)
+		return used;
+	used = append(text, room, used, "service \"");
+	used = append(text, room, used, logger.service);
+	used = append(text, room, used, "\" [");
+	used = append(text, room, used, logger.address);
+	return append(text, room, used, "]: ");
 }
 
 static size_t put_prefix(char *text, size_t room, enum log_level level)
@@ -196,88 +181,152 @@ static size_t put_prefix(char *text, size_t room, enum log_level level)
 		used = snprintf(text, room, "<%d>%s[%d]: ", levels[level].priority, logger.ident,
 				(int)getpid());
 		break;
-	case STYLE_JOURNAL:
+	case STYLE_STREAM:
 		used = snprintf(text, room, "<%d>", levels[level].priority);
 		break;
 	case STYLE_TERMINAL:
 		used = snprintf(text, room, "%s: %s", logger.ident, levels[level].label);
 		break;
+	case STYLE_JOURNAL: /* which has fields for that */
+		break;
 	}
-	if (logger.subject)
-		used += snprintf(text + used, room - (size_t)used, "%s: ", logger.subject);
-	return (size_t)used < room ? (size_t)used : room - 1;
+	return put_subject(text, room, (size_t)used < room ? (size_t)used : room - 1);
 }
 
-/* The text is escaped as a whole and goes out in one write, so that lines of several processes
- * neither mix nor break. Nobody could be told that it failed. Backslashes stay single: a text that
- * log_escape() made safe before must not be escaped again. */
-/* A reader that has stalled must not stall us: what does not fit is lost, and said when it fits
- * again. */
-static void write_line(const char *line, size_t size)
+/* ---- where it goes ---- */
+
+/* A pipe of which many write can fill up between the look and the write. */
+static ssize_t write_to_pipe(const char *line, size_t size)
 {
-	static unsigned long lost;
-	struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
-	char note[64];
-	int n;
+	/* Nothing is written to it. */
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)line, .iov_len = size};
 
-	if (poll(&p, 1, 0) == 0) {
-		lost++;
-		return;
-	}
-	(void)!write(STDERR_FILENO, line, size);
-	if (lost == 0)
-		return;
-	n = snprintf(note, sizeof(note), "%lu lines of the log were lost\n", lost);
-	lost = 0;
-	if (poll(&p, 1, 0) > 0)
-		(void)!write(STDERR_FILENO, note, (size_t)n);
+	return pwritev2(STDERR_FILENO, &iov, 1, -1, RWF_NOWAIT);
 }
 
-void log_line(enum log_level level, const char *format, ...)
+/* In one call, so that lines of several processes neither mix nor break. */
+static int write_line(const char *line, size_t size)
+{
+	struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
+	ssize_t n = send(STDERR_FILENO, line, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (n >= 0 || errno != ENOTSOCK)
+		return n < 0 ? -1 : 0;
+	if (poll(&p, 1, 0) == 0)
+		return -1;
+	n = logger.pipe ? write_to_pipe(line, size) : -1;
+	if (n < 0 && (!logger.pipe || errno != EAGAIN))
+		n = write(STDERR_FILENO, line, size);
+	return n < 0 ? -1 : 0;
+}
+
+static void add_subject(struct journal_entry *entry, const struct log_about *about)
+{
+	journal_add_text(entry, "PREFORKD_INSTANCE", logger.instance);
+	journal_add_text(entry, "PREFORKD_SERVICE",
+			 about->service ? about->service : logger.service);
+	journal_add_text(entry, "PREFORKD_ADDRESS",
+			 about->address ? about->address : logger.address);
+	if (about->worker || logger.worker)
+		journal_add_number(entry, "PREFORKD_WORKER",
+				   (uint64_t)(about->worker ? about->worker : logger.worker));
+}
+
+static void add_client(struct journal_entry *entry, const struct log_about *about)
+{
+	journal_add_text(entry, "PREFORKD_SOURCE", about->source);
+	if (about->timed)
+		journal_add_number(entry, "PREFORKD_DURATION_USEC", about->duration_usec);
+	if (about->counted) {
+		journal_add_number(entry, "PREFORKD_BYTES_IN", about->bytes_in);
+		journal_add_number(entry, "PREFORKD_BYTES_OUT", about->bytes_out);
+	}
+}
+
+static int send_entry(enum log_level level, enum log_message message, const struct log_about *about,
+		      const char *text, size_t size)
+{
+	static const struct log_about nothing;
+	struct journal_entry entry;
+
+	entry.used = 0;
+	journal_add(&entry, "MESSAGE", text, size);
+	journal_add_number(&entry, "PRIORITY", (uint64_t)levels[level].priority);
+	journal_add_text(&entry, "SYSLOG_IDENTIFIER", logger.ident);
+	journal_add_text(&entry, "MESSAGE_ID", message_ids[message]);
+	add_subject(&entry, about ? about : &nothing);
+	if (about)
+		add_client(&entry, about);
+	return journal_send(logger.journal, logger.journal_path, &entry);
+}
+
+/* The text is escaped as a whole. Returns 0, or -1: lost; nobody could be told. */
+static int put_out(enum log_level level, enum log_message message, const struct log_about *about,
+		   const char *raw)
+{
+	char line[LINE_MAX_BYTES];
+	size_t used = log_escape_line(line, sizeof(line) - 1, raw, strlen(raw));
+
+	if (logger.style == STYLE_JOURNAL)
+		return send_entry(level, message, about, line, used);
+	line[used++] = '\n';
+	return write_line(line, used);
+}
+
+static void count_loss(void)
+{
+	logger.lost++;
+	if (logger.losses)
+		atomic_fetch_add_explicit(logger.losses, 1, memory_order_relaxed);
+}
+
+static void tell_losses(void)
+{
+	char raw[LINE_MAX_BYTES];
+	size_t used = put_prefix(raw, sizeof(raw), LOG_LEVEL_WARNING);
+
+	snprintf(raw + used, sizeof(raw) - used, "%llu lines of the log were lost",
+		 (unsigned long long)logger.lost);
+	if (put_out(LOG_LEVEL_WARNING, MESSAGE_log_lost, NULL, raw) == 0)
+		logger.lost = 0;
+}
+
+__attribute__((format(printf, 4, 0))) static void log_args(enum log_level level,
+							   enum log_message message,
+							   const struct log_about *about,
+							   const char *format, va_list args)
 {
 	int saved = errno;
-	char raw[LINE_MAX_BYTES], line[LINE_MAX_BYTES];
-	va_list args;
+	char raw[LINE_MAX_BYTES];
 	size_t used;
 
 	if ((size_t)level >= LEVELS || !is_wanted(level))
 		return;
 	used = put_prefix(raw, sizeof(raw), level);
 	errno = saved; /* for %m */
-	va_start(args, format);
 	vsnprintf(raw + used, sizeof(raw) - used, format, args);
-	va_end(args);
-	used = escape(line, sizeof(line) - 1, raw, strlen(raw), false);
-	line[used++] = '\n';
-	write_line(line, used);
+	if (put_out(level, message, about, raw) < 0)
+		count_loss();
+	else if (logger.lost)
+		tell_losses();
 	errno = saved;
 }
 
-static unsigned long long now_usec(void)
+void log_line(enum log_level level, const char *format, ...)
 {
-	struct timespec now;
+	va_list args;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000;
+	va_start(args, format);
+	log_args(level, MESSAGE_none, NULL, format, args);
+	va_end(args);
 }
 
-/*
- * The caller reads `suppressed` after a true, so it is only reset by the first false that follows.
- * The lowest bit of `next` remembers that this is still to be done; for its sake times are rounded
- * up to an even microsecond.
- */
-bool log_limit_passes(struct log_limit *limit, unsigned long long interval_usec)
+void log_event(enum log_level level, enum log_message message, const struct log_about *about,
+	       const char *format, ...)
 {
-	unsigned long long now = now_usec();
-	bool counted = limit->next & 1;
+	va_list args;
 
-	if (now < (limit->next & ~1ULL)) {
-		limit->suppressed = counted ? 1 : limit->suppressed + 1;
-		limit->next &= ~1ULL;
-		return false;
-	}
-	if (counted)
-		limit->suppressed = 0;
-	limit->next = ((now + interval_usec + 1) & ~1ULL) | 1;
-	return true;
+	va_start(args, format);
+	log_args(level, message, about, format, args);
+	va_end(args);
 }

@@ -49,6 +49,7 @@ static void log_message(const struct sockaddr *peer, socklen_t peer_len, const c
 {
 	char text[MESSAGE_TEXT_MAX];
 	char from[ADDRESS_TEXT_MAX];
+	struct log_about about = {0};
 
 	if (size == 0)
 		return;
@@ -57,7 +58,9 @@ static void log_message(const struct sockaddr *peer, socklen_t peer_len, const c
 	if (size > 0 && data[size - 1] == '\r')
 		size--;
 	log_escape(text, sizeof(text), data, size);
-	log_notice("message from %s: %s", address_format_peer(peer, peer_len, from), text);
+	about.source = address_format_peer(peer, peer_len, from);
+	log_event(LOG_LEVEL_NOTICE, MESSAGE_client_message, &about, "message from %s: %s", from,
+		  text);
 }
 
 static int message_serve(void *state, const struct preforkd_client *client)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/title.h"
 #include "worker/worker.h"
 
@@ -22,7 +23,8 @@ static int failed(struct error *err, const char *what, const char *about)
 
 static int keep_own_descriptors(const struct worker_job *job, struct error *err)
 {
-	const int keep[] = {job->listener, job->gate, job->report, job->wake, job->board};
+	const int keep[] = {job->listener, job->gate,  job->report,
+			    job->wake,     job->board, log_descriptor()};
 
 	if (fd_close_others(keep, sizeof(keep) / sizeof(keep[0])) < 0)
 		return failed(err, "closing", "the master's descriptors");

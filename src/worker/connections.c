@@ -15,6 +15,7 @@
 #include "board/write.h"
 #include "worker/loop.h"
 #include "worker/stop.h"
+#include "worker/traffic.h"
 
 #define LINGER_USEC  UINT64_C(2000000)
 #define LINGER_BYTES (1024 * 1024)
@@ -66,14 +67,15 @@ static void set_idle_timeout(int fd, uint64_t usec)
 }
 
 static void log_connection(const struct preforkd_client *client, enum connection_field outcome,
-			   uint64_t usec)
+			   struct log_about *about)
 {
 	char peer[ADDRESS_TEXT_MAX];
 
-	log_info("client %s: %s after %llu.%03llu ms",
-		 address_format_peer(client->peer, client->peer_len, peer),
-		 connection_fields[outcome].name, (unsigned long long)usec / 1000,
-		 (unsigned long long)usec % 1000);
+	about->source = address_format_peer(client->peer, client->peer_len, peer);
+	log_event(LOG_LEVEL_INFO, MESSAGE_connection, about, "client %s: %s after %llu.%03llu ms",
+		  peer, connection_fields[outcome].name,
+		  (unsigned long long)about->duration_usec / 1000,
+		  (unsigned long long)about->duration_usec % 1000);
 }
 
 HOT static enum connection_field serve(const struct loop *loop,
@@ -92,6 +94,7 @@ HOT static void serve_connection(struct loop *loop, int fd, union peer *peer, so
 {
 	uint64_t begin = loop_now(), end;
 	enum connection_field outcome;
+	struct log_about about;
 	struct preforkd_client client = {
 		.fd = fd,
 		.type = loop->type,
@@ -107,11 +110,16 @@ HOT static void serve_connection(struct loop *loop, int fd, union peer *peer, so
 	if (loop->set_timeout)
 		set_idle_timeout(fd, loop->job->idle_timeout_usec);
 	outcome = serve(loop, &client);
+	if (loop->log)
+		traffic_measure(fd, outcome == CONN_finished, &about);
 	close(fd);
 	end = loop_now();
 	slot_end(loop->slot, outcome, end);
-	if (loop->log)
-		log_connection(&client, outcome, end - begin);
+	if (loop->log) {
+		about.timed = true;
+		about.duration_usec = end - begin;
+		log_connection(&client, outcome, &about);
+	}
 }
 
 /* First of the hot functions, and at the start of a page: together they fill just one. */

@@ -35,6 +35,7 @@ struct exchange {
 	struct iovec iov;
 	struct msghdr msg;
 	socklen_t source_len;
+	size_t sent;  /* of the reply */
 	bool pktinfo; /* the kernel tells where it was sent to, and is told where the reply leaves
 			 from */
 	bool to_many; /* it was sent to a broadcast or multicast address */
@@ -131,6 +132,7 @@ HOT static enum connection_field send_reply(struct exchange *x, int fd, size_t s
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return errno == EAGAIN ? CONN_timed_out : CONN_aborted_error;
+	x->sent = (size_t)n;
 	return CONN_finished;
 }
 
@@ -159,6 +161,23 @@ HOT static enum connection_field answer(struct loop *loop, struct exchange *x, i
 	return n == 0 ? CONN_finished : send_reply(x, fd, (size_t)n);
 }
 
+static void log_datagram(const struct exchange *x, socklen_t len, size_t size,
+			 enum connection_field outcome, uint64_t usec)
+{
+	char peer[ADDRESS_TEXT_MAX];
+	const struct log_about about = {
+		.source = address_format_peer(&x->shown.any, len, peer),
+		.timed = true,
+		.counted = true,
+		.duration_usec = usec,
+		.bytes_in = size,
+		.bytes_out = x->sent,
+	};
+
+	log_event(LOG_LEVEL_INFO, MESSAGE_datagram, &about, "datagram of %zu bytes from %s: %s",
+		  size, peer, connection_fields[outcome].name);
+}
+
 HOT static void serve_datagram(struct loop *loop, struct exchange *x, int fd, size_t size)
 {
 	const struct worker_job *job = loop->job;
@@ -174,19 +193,15 @@ HOT static void serve_datagram(struct loop *loop, struct exchange *x, int fd, si
 	if (x->shown.any.sa_family == AF_INET6)
 		len = address_unmap(&x->shown.any, len);
 	x->to_many = false;
+	x->sent = 0;
 	if (x->pktinfo)
 		turn_control(x);
 	slot_begin(job->slot, &x->shown.any, len, begin);
 	outcome = answer(loop, x, fd, size, len);
 	end = loop_now();
 	slot_end(job->slot, outcome, end);
-	if (job->log_connections) {
-		char peer[ADDRESS_TEXT_MAX];
-
-		log_info("datagram of %zu bytes from %s: %s", size,
-			 address_format_peer(&x->shown.any, len, peer),
-			 connection_fields[outcome].name);
-	}
+	if (loop->log)
+		log_datagram(x, len, size, outcome, end - begin);
 }
 
 HOT int loop_datagrams(struct loop *loop)
@@ -196,7 +211,7 @@ HOT int loop_datagrams(struct loop *loop)
 	int reply_fd = dup(loop->job->listener);
 
 	if (reply_fd < 0) {
-		log_error("dup: %s", strerror(errno));
+		log_event(LOG_LEVEL_ERROR, MESSAGE_worker_failed, NULL, "dup: %s", strerror(errno));
 		return -1;
 	}
 	while (!loop_ends(loop)) {

@@ -29,10 +29,9 @@ struct resource_limit {
 #define RESOURCE_LIMITS_MAX 8
 
 struct worker_job {
-	const char *service;
+	const char *service, *address;
 	/* Made before the fork, so that no worker needs pages of its own for it: */
-	const char *title;   /* for ps(1) */
-	const char *subject; /* what its log lines begin with */
+	const char *title; /* for ps(1) */
 	pid_t master;
 
 	/* descriptors, all open in the master at the fork; everything else is closed */

@@ -92,12 +92,13 @@ int loop_failed(struct loop *loop, const char *call, int errnum)
 	case FAILURE_WAIT:
 		slot_count(loop->job->slot, CONN_accept_errors);
 		if (log_limit_passes(&limit, LOG_EVERY_USEC))
-			log_warning("%s: %s; trying again every 100 ms", call, strerror(errnum));
+			log_event(LOG_LEVEL_WARNING, MESSAGE_descriptors_exhausted, NULL,
+				  "%s: %s; trying again every 100 ms", call, strerror(errnum));
 		nanosleep(&pause, NULL);
 		return 0;
 	case FAILURE_FATAL:
 		break;
 	}
-	log_error("%s: %s", call, strerror(errnum));
+	log_event(LOG_LEVEL_ERROR, MESSAGE_worker_failed, NULL, "%s: %s", call, strerror(errnum));
 	return -1;
 }

@@ -31,6 +31,7 @@ static const int allowed[] = {
 	SCMP_SYS(sendto),
 	SCMP_SYS(write),
 	SCMP_SYS(writev),
+	SCMP_SYS(pwritev2),
 	SCMP_SYS(shutdown),
 	SCMP_SYS(close),
 	SCMP_SYS(setsockopt),

@@ -59,7 +59,7 @@ _Noreturn static void give_up(const struct worker_job *job, const struct error *
 		snprintf(line, sizeof(line), "%.*s\n", ERROR_TEXT_MAX - 2, err->text);
 		fd_write_all(job->report, line, strlen(line));
 	} else {
-		log_error("%s", err->text);
+		log_event(LOG_LEVEL_ERROR, MESSAGE_worker_failed, NULL, "%s", err->text);
 	}
 	_exit(err->code);
 }
@@ -71,7 +71,9 @@ _Noreturn void worker_run(const struct worker_job *job)
 	struct error err = {0};
 	int gate = job->gate, report = job->report, status;
 
-	log_set_subject(job->subject);
+	log_count_losses(&job->slot->values[CONN_log_lost]);
+	log_set_subject(job->service, job->address);
+	log_part();
 	if (worker_become(job, &err) < 0 || stop_prepare(job->listener, &err) < 0)
 		give_up(job, &err);
 	master = map_master(job, &err);

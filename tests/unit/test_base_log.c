@@ -249,15 +249,21 @@ END_TEST
 START_TEST(test_line_macros)
 {
 	int fd = stderr_to_file();
+	char want[400];
+	int pid = (int)getpid();
 
+	/* of another descriptor: stderr was led elsewhere */
 	setenv("JOURNAL_STREAM", "8:12345", 1);
-	log_open("preforkd", LOG_LEVEL_DEBUG);
+	log_open("x", LOG_LEVEL_DEBUG);
 	log_error("e%d", 1);
 	log_warning("w");
 	log_notice("n");
 	log_info("i");
 	log_debug("d");
-	ck_assert_str_eq(written(fd), "<3>e1\n<4>w\n<5>n\n<6>i\n<7>d\n");
+	snprintf(want, sizeof(want),
+		 "<3>x[%d]: e1\n<4>x[%d]: w\n<5>x[%d]: n\n<6>x[%d]: i\n<7>x[%d]: d\n", pid, pid,
+		 pid, pid, pid);
+	ck_assert_str_eq(written(fd), want);
 }
 END_TEST
 
@@ -290,14 +296,17 @@ END_TEST
 START_TEST(test_line_subject)
 {
 	int fd = stderr_to_file();
+	char want[200];
 
-	setenv("JOURNAL_STREAM", "8:12345", 1);
-	log_open("preforkd", LOG_LEVEL_INFO);
-	log_set_subject("service \"echo\" [tcp://*:7]");
+	log_open("x", LOG_LEVEL_INFO);
+	log_set_subject("echo", "tcp://*:7");
 	log_info("ready");
-	log_set_subject(NULL);
+	log_set_subject(NULL, NULL);
 	log_info("bare");
-	ck_assert_str_eq(written(fd), "<6>service \"echo\" [tcp://*:7]: ready\n<6>bare\n");
+	snprintf(want, sizeof(want),
+		 "<6>x[%d]: service \"echo\" [tcp://*:7]: ready\n<6>x[%d]: bare\n", (int)getpid(),
+		 (int)getpid());
+	ck_assert_str_eq(written(fd), want);
 }
 END_TEST
 
@@ -324,10 +333,11 @@ START_TEST(test_line_cannot_be_forged)
 	int fd = stderr_to_file();
 
 	log_open("preforkd", LOG_LEVEL_INFO);
-	log_set_subject("sub\nject");
+	log_set_subject("sub\nject", "address");
 	log_info("%s", "one\n<3>two\r\x1b[2J\t\xff gr\xc3\xbc\xc3\x9f \xe2\x80\xae \\n");
 	ck_assert_str_eq(written_text(fd, 6, "preforkd"),
-			 "sub\\nject: one\\n<3>two\\x0d\\x1b[2J\\t\\xff gr\xc3\xbc\xc3\x9f "
+			 "service \"sub\\nject\" [address]: one\\n<3>two\\x0d\\x1b[2J\\t\\xff "
+			 "gr\xc3\xbc\xc3\x9f "
 			 "\\xe2\\x80\\xae \\n\n");
 }
 END_TEST
@@ -335,22 +345,21 @@ END_TEST
 /* Text that fits exactly, is one too long, or far too long, plain and in escapes. */
 START_TEST(test_line_cut)
 {
-	static const size_t sizes[] = {LINE_ROOM - 6, LINE_ROOM - 5, LINE_ROOM - 4, LINE_ROOM,
-				       3 * LINE_ROOM};
+	static const int around[] = {-3, -2, -1, 0, 2 * LINE_ROOM};
 	int fd = stderr_to_file();
-	size_t size = sizes[_i];
+	size_t prefix = (size_t)snprintf(NULL, 0, "<6>preforkd[%d]: ", (int)getpid());
+	size_t size = LINE_ROOM - prefix + (size_t)around[_i];
 	char *text = malloc(size + 1);
 	const char *line;
 
 	ck_assert_ptr_nonnull(text);
 	memset(text, 'x', size);
 	text[size] = '\0';
-	setenv("JOURNAL_STREAM", "8:12345", 1);
 	log_open("preforkd", LOG_LEVEL_INFO);
 	log_info("%s", text);
 	line = written(fd);
-	if (3 + size + 1 < LINE_ROOM) {
-		ck_assert_uint_eq(strlen(line), 3 + size + 1);
+	if (prefix + size + 1 < LINE_ROOM) {
+		ck_assert_uint_eq(strlen(line), prefix + size + 1);
 		ck_assert_ptr_null(strchr(line, '.'));
 	} else {
 		ck_assert_uint_eq(strlen(line), LINE_ROOM - 1);
@@ -384,7 +393,7 @@ START_TEST(test_line_long_ident)
 	memset(ident, 'i', sizeof(ident) - 1);
 	ident[sizeof(ident) - 1] = '\0';
 	log_open(ident, LOG_LEVEL_INFO);
-	log_set_subject(ident);
+	log_set_subject(ident, ident);
 	log_info("lost");
 	line = strdup(written(fd));
 	ck_assert_uint_eq(strlen(line), LINE_ROOM - 1);
@@ -413,11 +422,11 @@ static const struct {
 	enum log_level level;
 	const char *want;
 } terminal_lines[] = {
-	{LOG_LEVEL_ERROR, "preforkd: error: subject: text\r\n"},
-	{LOG_LEVEL_WARNING, "preforkd: warning: subject: text\r\n"},
-	{LOG_LEVEL_NOTICE, "preforkd: subject: text\r\n"},
-	{LOG_LEVEL_INFO, "preforkd: subject: text\r\n"},
-	{LOG_LEVEL_DEBUG, "preforkd: subject: text\r\n"},
+	{LOG_LEVEL_ERROR, "preforkd: error: service \"s\" [a]: text\r\n"},
+	{LOG_LEVEL_WARNING, "preforkd: warning: service \"s\" [a]: text\r\n"},
+	{LOG_LEVEL_NOTICE, "preforkd: service \"s\" [a]: text\r\n"},
+	{LOG_LEVEL_INFO, "preforkd: service \"s\" [a]: text\r\n"},
+	{LOG_LEVEL_DEBUG, "preforkd: service \"s\" [a]: text\r\n"},
 };
 
 START_TEST(test_line_on_terminal)
@@ -435,7 +444,7 @@ START_TEST(test_line_on_terminal)
 	ck_assert_int_eq(dup2(terminal, STDERR_FILENO), STDERR_FILENO);
 	setenv("JOURNAL_STREAM", "8:12345", 1); /* a terminal all the same */
 	log_open("preforkd", LOG_LEVEL_DEBUG);
-	log_set_subject("subject");
+	log_set_subject("s", "a");
 	log_line(terminal_lines[_i].level, "text");
 	n = read(master, text, sizeof(text) - 1);
 	ck_assert_int_gt(n, 0);
