@@ -1,21 +1,13 @@
 /* SPDX-License-Identifier: ISC */
+/* What is on the board. */
 #include <config.h>
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <sysexits.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "base/fd.h"
 #include "board/board.h"
 #include "board/seqlock.h"
-#include "board/ticks.h"
 
 static uint64_t clock_usec(clockid_t clock)
 {
@@ -23,186 +15,6 @@ static uint64_t clock_usec(clockid_t clock)
 
 	clock_gettime(clock, &ts);
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
-
-/* ---- the files ---- */
-
-static int make_directory(const char *directory, struct error *err)
-{
-	char path[4096];
-
-	if (snprintf(path, sizeof(path), "%s", directory) >= (int)sizeof(path))
-		return error_set(err, EX_CONFIG, "runtime directory: the path is too long");
-	for (char *p = path + 1; *p; p++) {
-		if (*p != '/')
-			continue;
-		*p = '\0';
-		mkdir(path, 0755);
-		*p = '/';
-	}
-	if (mkdir(path, 0755) < 0 && errno != EEXIST)
-		return error_set(err, error_code_of(errno), "runtime directory %s: %s", directory,
-				 strerror(errno));
-	return 0;
-}
-
-static int take_lock(int fd)
-{
-	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-
-	return fcntl(fd, F_SETLK, &lock);
-}
-
-static int already_running(int fd, const char *directory, struct error *err)
-{
-	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-
-	fcntl(fd, F_GETLK, &lock);
-	return error_set(err, EX_UNAVAILABLE, "%s: preforkd is already running there (pid %d)",
-			 directory, (int)lock.l_pid);
-}
-
-/*
- * The lock of the file that is at `path` now: held while it is replaced, so that of two masters
- * that start at once only one goes on. Returns its descriptor, or -1 with err.
- */
-static int lock_current(const char *path, const char *directory, struct error *err)
-{
-	struct stat here, there;
-	int fd;
-
-	for (;;) {
-		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-		if (fd < 0)
-			return error_set(err, error_code_of(errno), "%s: %s", path,
-					 strerror(errno));
-		if (take_lock(fd) < 0) {
-			already_running(fd, directory, err);
-			fd_close(&fd);
-			return -1;
-		}
-		if (fstat(fd, &here) == 0 && stat(path, &there) == 0 && here.st_ino == there.st_ino)
-			return fd;
-		fd_close(&fd);
-	}
-}
-
-static void *map_new(int fd, size_t size)
-{
-	void *map;
-
-	if (fchmod(fd, 0644) < 0 || ftruncate(fd, (off_t)size) < 0)
-		return NULL;
-	map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (map == MAP_FAILED)
-		return NULL;
-	*(struct board_header *)map = (struct board_header){
-		.magic = BOARD_MAGIC,
-		.version = BOARD_VERSION,
-		.layout = board_layout_hash(),
-		.size = size,
-	};
-	return map;
-}
-
-/* A new file under another name, so that who has the old one mapped is not disturbed. */
-static void *create_file(const char *path, size_t size, int *fd, struct error *err)
-{
-	char draft[4200];
-	void *map = NULL;
-
-	snprintf(draft, sizeof(draft), "%s.new", path);
-	unlink(draft);
-	*fd = open(draft, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-	if (*fd >= 0 && take_lock(*fd) == 0)
-		map = map_new(*fd, size);
-	if (!map || rename(draft, path) < 0) {
-		error_set(err, error_code_of(errno), "%s: %s", path, strerror(errno));
-		unlink(draft);
-		fd_close(fd);
-		return NULL;
-	}
-	return map;
-}
-
-static void introduce(struct board *board, const char *instance)
-{
-	struct master_file *m = board->master;
-
-	for (size_t i = 0; i < BOARD_SLOTS; i++)
-		atomic_store_explicit(&m->owners[i].pool, BOARD_POOLS, RELAXED);
-	snprintf(m->instance, sizeof(m->instance), "%s", instance);
-	snprintf(m->version, sizeof(m->version), "%s", PACKAGE_VERSION);
-	atomic_store_explicit(&m->pid_start_ticks, board_start_ticks(getpid()), RELAXED);
-	atomic_store_explicit(&m->started_usec, clock_usec(CLOCK_REALTIME), RELAXED);
-	atomic_store_explicit(&m->pid, (uint32_t)getpid(), memory_order_release);
-}
-
-static int create_files(struct board *board, const char *master_path, struct error *err)
-{
-	char path[4096];
-	int fd;
-
-	/* The workers' file first: a reader opens `master`, then `board`. */
-	snprintf(path, sizeof(path), "%s/%s", board->directory, BOARD_WORKERS_FILE);
-	board->workers = create_file(path, sizeof(struct board_file), &fd, err);
-	if (!board->workers)
-		return -1;
-	fd_close(&fd);
-	board->master =
-		create_file(master_path, sizeof(struct master_file), &board->master_fd, err);
-	if (!board->master)
-		return -1;
-	/* A worker maps it anew, read-only; this mapping would let it write what is not its own. */
-	if (madvise(board->master, sizeof(struct master_file), MADV_DONTFORK) < 0)
-		return error_set(err, EX_OSERR, "%s: madvise: %s", master_path, strerror(errno));
-	board->readonly_fd = open(master_path, O_RDONLY | O_CLOEXEC);
-	if (board->readonly_fd < 0)
-		return error_set(err, EX_OSERR, "%s: %s", master_path, strerror(errno));
-	return 0;
-}
-
-int board_create(struct board *board, const char *directory, const char *instance,
-		 struct error *err)
-{
-	char path[4096];
-	int old_fd, status;
-
-	*board = (struct board){.master_fd = -1, .readonly_fd = -1};
-	if (make_directory(directory, err) < 0)
-		return -1;
-	snprintf(path, sizeof(path), "%s/%s", directory, BOARD_MASTER_FILE);
-	old_fd = lock_current(path, directory, err);
-	if (old_fd < 0)
-		return -1;
-	board->directory = strdup(directory);
-	status = board->directory ? create_files(board, path, err)
-				  : error_set(err, EX_OSERR, "out of memory");
-	if (status == 0)
-		introduce(board, instance);
-	fd_close(&old_fd);
-	return status;
-}
-
-void board_remove(struct board *board)
-{
-	const char *names[] = {BOARD_WORKERS_FILE, BOARD_MASTER_FILE};
-	char path[4096];
-
-	if (!board->master)
-		return;
-	for (size_t i = 0; i < 2; i++) {
-		snprintf(path, sizeof(path), "%s/%s", board->directory, names[i]);
-		unlink(path);
-	}
-	munmap(board->master, sizeof(struct master_file));
-	munmap(board->workers, sizeof(struct board_file));
-	/* Any descriptor of the file gives the POSIX lock back when it is closed: both at the end.
-	 */
-	fd_close(&board->readonly_fd);
-	fd_close(&board->master_fd);
-	free(board->directory);
-	*board = (struct board){.master_fd = -1, .readonly_fd = -1};
 }
 
 /* ---- the instance ---- */
@@ -219,7 +31,7 @@ void board_set_log_level(struct board *board, unsigned level)
 
 void board_set_state(struct board *board, enum master_state state)
 {
-	atomic_store_explicit(&board->master->state, state, RELAXED);
+	atomic_store_explicit(&board->master->head.state, state, RELAXED);
 }
 
 void board_set(struct board *board, enum instance_field field, uint64_t value)
@@ -288,6 +100,20 @@ void board_pool_close(struct board *board, int index)
 	seq_write_end(&pool->seq);
 }
 
+unsigned board_pools_release_unclaimed(struct board *board, const bool claimed[BOARD_POOLS])
+{
+	uint32_t high = atomic_load_explicit(&board->master->pools_high, RELAXED);
+	unsigned released = 0;
+
+	for (uint32_t i = 0; i < high && i < BOARD_POOLS; i++) {
+		if (claimed[i] || !atomic_load_explicit(&board->master->pools[i].used, RELAXED))
+			continue;
+		board_pool_close(board, (int)i);
+		released++;
+	}
+	return released;
+}
+
 void board_pool_set(struct board *board, int pool, enum pool_field field, uint64_t value)
 {
 	atomic_store_explicit(&board->master->pools[pool].values[field], value, RELAXED);
@@ -350,6 +176,11 @@ enum slot_state board_slot_state(const struct board *board, int slot)
 	return state < SLOT_STATES ? (enum slot_state)state : SLOT_FREE;
 }
 
+uint64_t board_slot_since(const struct board *board, int slot)
+{
+	return atomic_load_explicit(&board->workers->slots[slot].since_usec, RELAXED);
+}
+
 uint64_t board_slot_accepted(const struct board *board, int slot)
 {
 	return atomic_load_explicit(&board->workers->slots[slot].values[CONN_accepted], RELAXED);
@@ -390,11 +221,40 @@ int board_slot_fold(struct board *board, int index)
 	return open > 1 ? -1 : (int)open;
 }
 
+int board_slot_adopt(const struct board *board, int slot, uint32_t pid)
+{
+	const struct slot_owner *owner;
+	uint32_t pool;
+
+	if (slot < 0 || slot >= BOARD_SLOTS || pid == 0)
+		return -1;
+	owner = &board->master->owners[slot];
+	pool = atomic_load_explicit(&owner->pool, RELAXED);
+	if (pool >= BOARD_POOLS || atomic_load_explicit(&owner->pid, RELAXED) != pid)
+		return -1;
+	return (int)pool;
+}
+
+unsigned board_slots_release_unclaimed(struct board *board, const bool claimed[BOARD_SLOTS])
+{
+	uint32_t high = atomic_load_explicit(&board->master->slots_high, RELAXED);
+	unsigned released = 0;
+
+	for (uint32_t i = 0; i < high && i < BOARD_SLOTS; i++) {
+		if (claimed[i] ||
+		    atomic_load_explicit(&board->master->owners[i].pool, RELAXED) >= BOARD_POOLS)
+			continue;
+		board_slot_fold(board, (int)i);
+		released++;
+	}
+	return released;
+}
+
 /* ---- verdicts ---- */
 
 uint32_t board_verdict_begin(struct board *board, enum verdict_kind kind)
 {
-	struct verdict *v = &board->master->verdicts[kind];
+	struct verdict *v = &board->master->head.verdicts[kind];
 	uint32_t number = atomic_load_explicit(&v->begun, RELAXED) + 1;
 
 	atomic_store_explicit(&v->begun, number, memory_order_release);
@@ -403,12 +263,29 @@ uint32_t board_verdict_begin(struct board *board, enum verdict_kind kind)
 
 void board_verdict_finish(struct board *board, enum verdict_kind kind, int failed, const char *text)
 {
-	struct verdict *v = &board->master->verdicts[kind];
+	struct verdict *v = &board->master->head.verdicts[kind];
 
 	seq_write_begin(&v->seq);
 	atomic_store_explicit(&v->finished, atomic_load_explicit(&v->begun, RELAXED), RELAXED);
 	atomic_store_explicit(&v->failed, failed != 0, RELAXED);
 	atomic_store_explicit(&v->at_usec, clock_usec(CLOCK_REALTIME), RELAXED);
 	snprintf(v->text, sizeof(v->text), "%s", text);
+	seq_write_end(&v->seq);
+}
+
+uint32_t board_verdict_begun(const struct board *board, enum verdict_kind kind)
+{
+	return atomic_load_explicit(&board->master->head.verdicts[kind].begun, RELAXED);
+}
+
+void board_verdict_resume(struct board *board, enum verdict_kind kind, uint32_t number)
+{
+	struct verdict *v = &board->master->head.verdicts[kind];
+
+	if (number == board_verdict_begun(board, kind))
+		return;
+	seq_write_begin(&v->seq);
+	atomic_store_explicit(&v->begun, number, RELAXED);
+	atomic_store_explicit(&v->finished, number - 1, RELAXED);
 	seq_write_end(&v->seq);
 }

@@ -3,13 +3,21 @@
 #ifndef BOARD_BOARD_H
 #define BOARD_BOARD_H
 
+#include <stdbool.h>
+
 #include "base/error.h"
 #include "board/layout.h"
 
 struct board {
 	struct master_file *master;
 	struct board_file *workers;
-	int master_fd;   /* holds the lock: never closed while the master lives */
+	/*
+	 * All three close-on-exec, the workers close what is not theirs. POSIX gives the lock back
+	 * when any descriptor of `master` is closed, so neither of those two is while the master
+	 * lives.
+	 */
+	int master_fd;   /* holds the lock */
+	int workers_fd;  /* of `board` */
 	int readonly_fd; /* for the workers' read-only mapping of `master` */
 	char *directory;
 };
@@ -20,6 +28,21 @@ struct board {
  */
 int board_create(struct board *board, const char *directory, const char *instance,
 		 struct error *err);
+/*
+ * Whether the three descriptors stay open when the master executes itself anew; the lock is kept
+ * that way. Returns 0, or -1 with err, and then all are close-on-exec.
+ */
+int board_set_inheritable(struct board *board, bool inheritable, struct error *err);
+/*
+ * The board of this very process before it executed itself anew, from its descriptors, which become
+ * close-on-exec. 1: adopted with all that it holds; only the version is the new one's. 0: it is of
+ * another layout: the descriptors stay the caller's, who closes them after board_create(), which
+ * puts new files in the place of the old ones without a moment in which nobody holds the lock, with
+ * the old one's verdicts: their numbers go on. -1 with err: the files are gone, cut or not this
+ * process's; the descriptors stay the caller's.
+ */
+int board_adopt(struct board *board, const char *directory, int master_fd, int workers_fd,
+		int readonly_fd, struct error *err);
 /* Removes both files and gives the lock back. */
 void board_remove(struct board *board);
 
@@ -37,6 +60,9 @@ int board_pool_open(struct board *board, const char *service, const char *addres
 void board_pool_set_handler(struct board *board, int pool, const char *handler);
 /* Folds a pool's totals into the instance's and frees the record. */
 void board_pool_close(struct board *board, int index);
+/* After an adoption, and after that of the slots: closes what nobody opened again. Returns how
+ * many. */
+unsigned board_pools_release_unclaimed(struct board *board, const bool claimed[BOARD_POOLS]);
 void board_pool_set(struct board *board, int pool, enum pool_field field, uint64_t value);
 void board_pool_add(struct board *board, int pool, enum pool_field field, uint64_t count);
 
@@ -49,6 +75,8 @@ void board_slot_set_pid(struct board *board, int slot, uint32_t pid);
 /* The word that a busy worker reads between clients. */
 void board_slot_tell(struct board *board, int slot, enum slot_word word);
 enum slot_state board_slot_state(const struct board *board, int slot);
+/* CLOCK_MONOTONIC of its last accept or of becoming idle, as the worker says: a hint. */
+uint64_t board_slot_since(const struct board *board, int slot);
 /* Connections that a slot says it accepted: a hint. */
 uint64_t board_slot_accepted(const struct board *board, int slot);
 /* Connections that workers accepted which are gone by now. */
@@ -59,10 +87,19 @@ uint64_t board_accepted_by_the_gone(const struct board *board);
  * sense (the worker wrote elsewhere than it should) and were dropped.
  */
 int board_slot_fold(struct board *board, int index);
+/* After an adoption: the pool of the slot that this worker holds, or -1: it holds no such slot. */
+int board_slot_adopt(const struct board *board, int slot, uint32_t pid);
+/* After an adoption: folds every slot that is taken and not claimed. Returns how many. */
+unsigned board_slots_release_unclaimed(struct board *board, const bool claimed[BOARD_SLOTS]);
 
 /* A verdict: begin gives it the next number and returns it; finish publishes its result. */
 uint32_t board_verdict_begin(struct board *board, enum verdict_kind kind);
 void board_verdict_finish(struct board *board, enum verdict_kind kind, int failed,
 			  const char *text);
+/* The number of the last one begun. */
+uint32_t board_verdict_begun(const struct board *board, enum verdict_kind kind);
+/* On a new board that could not take over the old one's results: `number` is the last one begun
+ * there, and still has no result. */
+void board_verdict_resume(struct board *board, enum verdict_kind kind, uint32_t number);
 
 #endif

@@ -9,6 +9,10 @@
  * No pointers, fixed-width types, one writer for each record. What must be read together lies under
  * a seqlock: odd while it is written. Workers are hostile writers: nothing in `board` may be used
  * as a pid, an index, a size or a pointer.
+ *
+ * A master that executes itself anew (an upgrade) adopts the files when they are of its layout, and
+ * puts new ones in their place when they are not: who waits for something looks whether the file at
+ * that path is still the one it has mapped.
  */
 #ifndef BOARD_LAYOUT_H
 #define BOARD_LAYOUT_H
@@ -133,15 +137,47 @@ struct board_header {
 	uint64_t size;
 };
 
-/* The file `master`. */
-struct master_file {
+/*
+ * What `master` begins with, THE SAME IN EVERY VERSION FOR EVER: who the master is, and the results
+ * of what it was told to do. A package is upgraded while its daemon runs, so every preforkctl must
+ * be able to direct every preforkd. The version and the layout's hash are of what follows.
+ */
+struct master_head {
 	struct board_header header;
 	board_u32 pid;
 	board_u32 state; /* enum master_state */
 	board_u64
 		pid_start_ticks; /* field 22 of /proc/PID/stat, so that a reused pid is no master */
-	board_u64 started_usec;  /* CLOCK_REALTIME */
-	board_u32 slots_high;    /* slots from here up were never used */
+	struct verdict verdicts[VERDICT_KINDS];
+};
+static_assert(BOARD_MAGIC == UINT32_C(0x6b726670), "the head is the same for ever");
+static_assert(sizeof(struct board_header) == 24 && offsetof(struct board_header, magic) == 0 &&
+		      offsetof(struct board_header, version) == 4 &&
+		      offsetof(struct board_header, layout) == 8 &&
+		      offsetof(struct board_header, size) == 16,
+	      "the head is the same for ever");
+static_assert(offsetof(struct master_head, pid) == 24 &&
+		      offsetof(struct master_head, state) == 28 &&
+		      offsetof(struct master_head, pid_start_ticks) == 32 &&
+		      offsetof(struct master_head, verdicts) == 40 &&
+		      sizeof(struct master_head) == 40 + 4 * sizeof(struct verdict),
+	      "the head is the same for ever");
+static_assert(VERDICT_RELOAD == 0 && VERDICT_RECYCLE == 1 && VERDICT_UPGRADE == 2 &&
+		      VERDICT_STOP == 3 && VERDICT_KINDS == 4,
+	      "the head is the same for ever");
+static_assert(sizeof(struct verdict) == 24 + 4096 && offsetof(struct verdict, seq) == 0 &&
+		      offsetof(struct verdict, begun) == 4 &&
+		      offsetof(struct verdict, finished) == 8 &&
+		      offsetof(struct verdict, failed) == 12 &&
+		      offsetof(struct verdict, at_usec) == 16 &&
+		      offsetof(struct verdict, text) == 24,
+	      "the head is the same for ever");
+
+/* The file `master`. */
+struct master_file {
+	struct master_head head;
+	board_u64 started_usec; /* CLOCK_REALTIME */
+	board_u32 slots_high;   /* slots from here up were never used */
 	board_u32 pools_high;
 	board_u32 log_level; /* enum log_level: a reload changes it for every worker */
 	char instance[BOARD_NAME_MAX];
@@ -149,10 +185,10 @@ struct master_file {
 	board_u64 values[INSTANCE_FIELDS];
 	board_u64 gone[CONNECTION_FIELDS]; /* totals of pools that are gone */
 	board_u64 udp_ports[65536 / 64];   /* a bit for each port of our UDP listeners */
-	struct verdict verdicts[VERDICT_KINDS];
 	struct pool_record pools[BOARD_POOLS];
 	struct slot_owner owners[BOARD_SLOTS];
 };
+static_assert(offsetof(struct master_file, head) == 0, "the head is the same for ever");
 
 /* The file `board`. */
 struct board_file {

@@ -3,6 +3,7 @@ noinst_LTLIBRARIES += libboard.la
 libboard_la_SOURCES = \
 	src/board/board.c src/board/board.h \
 	src/board/fields.def \
+	src/board/files.c \
 	src/board/layout.c src/board/layout.h \
 	src/board/read.c src/board/read.h \
 	src/board/seqlock.h \

@@ -35,11 +35,10 @@ int board_default_directory(const char *instance, char *path, size_t room, struc
 	return 0;
 }
 
+/* Of what follows the head; both files carry it. */
 static int check_header(const struct board_header *header, size_t size, const char *path,
 			struct error *err)
 {
-	if (header->magic != BOARD_MAGIC)
-		return error_set(err, EX_DATAERR, "%s: not a board of preforkd", path);
 	if (header->version != BOARD_VERSION || header->layout != board_layout_hash() ||
 	    header->size != size)
 		return error_set(err, EX_DATAERR,
@@ -48,75 +47,129 @@ static int check_header(const struct board_header *header, size_t size, const ch
 	return 0;
 }
 
-static const void *map_file(const char *directory, const char *name, size_t size, int *keep_fd,
-			    struct error *err)
+static int open_file(const char *path, off_t *size, struct error *err)
 {
-	char path[4096];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct stat st;
-	void *map;
-	int fd;
 
-	snprintf(path, sizeof(path), "%s/%s", directory, name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0) {
-		error_set(err, errno == EACCES ? EX_NOPERM : EX_UNAVAILABLE, "%s: %s", path,
-			  strerror(errno));
-		return NULL;
-	}
-	if (fstat(fd, &st) == 0 && st.st_size == 0) {
+	if (fd < 0)
+		return error_set(err, errno == EACCES ? EX_NOPERM : EX_UNAVAILABLE, "%s: %s", path,
+				 strerror(errno));
+	if (fstat(fd, &st) < 0) {
+		error_set(err, EX_OSERR, "%s: %s", path, strerror(errno));
+		fd_close(&fd);
+	} else if (st.st_size == 0) {
 		/* Only a lock as yet. */
 		error_set(err, EX_UNAVAILABLE, "%s: preforkd starts, or could not", path);
 		fd_close(&fd);
-		return NULL;
+	} else {
+		*size = st.st_size;
 	}
-	if (fstat(fd, &st) < 0 || (size_t)st.st_size < size) {
+	return fd;
+}
+
+/* The first `size` bytes of a file with our magic, and its descriptor. */
+static const void *map_file(const char *path, size_t size, int *fd, struct error *err)
+{
+	const struct board_header *map;
+	off_t there = 0;
+
+	*fd = open_file(path, &there, err);
+	if (*fd < 0)
+		return NULL;
+	if ((size_t)there < size) {
 		error_set(err, EX_DATAERR, "%s: not a board of this version of preforkd", path);
-		fd_close(&fd);
+		fd_close(fd);
 		return NULL;
 	}
-	map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+	map = mmap(NULL, size, PROT_READ, MAP_SHARED, *fd, 0);
+	if (map != MAP_FAILED && map->magic == BOARD_MAGIC)
+		return map;
 	if (map == MAP_FAILED) {
 		error_set(err, EX_OSERR, "%s: mmap: %s", path, strerror(errno));
-		fd_close(&fd);
-		return NULL;
+	} else {
+		error_set(err, EX_DATAERR, "%s: not a board of preforkd", path);
+		munmap((void *)(uintptr_t)map, size);
 	}
-	if (check_header(map, size, path, err) < 0) {
-		munmap(map, size);
-		fd_close(&fd);
-		return NULL;
-	}
-	if (keep_fd)
-		*keep_fd = fd;
-	else
-		fd_close(&fd);
-	return map;
+	fd_close(fd);
+	return NULL;
+}
+
+static int open_master(struct board_reader *reader, const char *directory, struct error *err)
+{
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/%s", directory, BOARD_MASTER_FILE);
+	reader->master = map_file(path, sizeof(struct master_file), &reader->lock_fd, err);
+	if (!reader->master)
+		return -1;
+	reader->head = &reader->master->head;
+	return check_header(&reader->head->header, sizeof(struct master_file), path, err);
+}
+
+static int open_workers(struct board_reader *reader, const char *directory, struct error *err)
+{
+	char path[4096];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", directory, BOARD_WORKERS_FILE);
+	reader->workers = map_file(path, sizeof(struct board_file), &fd, err);
+	if (!reader->workers)
+		return -1;
+	fd_close(&fd);
+	return check_header(&reader->workers->header, sizeof(struct board_file), path, err);
 }
 
 int board_open(struct board_reader *reader, const char *directory, struct error *err)
 {
 	*reader = (struct board_reader){.lock_fd = -1};
-	reader->master = map_file(directory, BOARD_MASTER_FILE, sizeof(struct master_file),
-				  &reader->lock_fd, err);
-	if (!reader->master)
-		return -1;
-	reader->workers =
-		map_file(directory, BOARD_WORKERS_FILE, sizeof(struct board_file), NULL, err);
-	if (!reader->workers) {
-		board_close(reader);
-		return -1;
-	}
-	return 0;
+	if (open_master(reader, directory, err) == 0 && open_workers(reader, directory, err) == 0)
+		return 0;
+	board_close(reader);
+	return -1;
+}
+
+int board_open_head(struct board_reader *reader, const char *directory, struct error *err)
+{
+	char path[4096];
+
+	*reader = (struct board_reader){.lock_fd = -1};
+	snprintf(path, sizeof(path), "%s/%s", directory, BOARD_MASTER_FILE);
+	reader->head = map_file(path, sizeof(struct master_head), &reader->lock_fd, err);
+	return reader->head ? 0 : -1;
 }
 
 void board_close(struct board_reader *reader)
 {
+	size_t size = reader->master ? sizeof(struct master_file) : sizeof(struct master_head);
+
 	/* munmap takes no const; nothing is written. */
-	if (reader->master)
-		munmap((void *)(uintptr_t)reader->master, sizeof(struct master_file));
+	if (reader->head)
+		munmap((void *)(uintptr_t)reader->head, size);
 	if (reader->workers)
 		munmap((void *)(uintptr_t)reader->workers, sizeof(struct board_file));
 	fd_close(&reader->lock_fd);
 	*reader = (struct board_reader){.lock_fd = -1};
+}
+
+bool board_replaced(const struct board_reader *reader, const char *directory)
+{
+	char path[4096];
+	struct stat here, there;
+
+	snprintf(path, sizeof(path), "%s/%s", directory, BOARD_MASTER_FILE);
+	if (fstat(reader->lock_fd, &here) < 0 || stat(path, &there) < 0)
+		return false;
+	return here.st_ino != there.st_ino || here.st_dev != there.st_dev;
+}
+
+bool board_same_master(const struct board_reader *one, const struct board_reader *other)
+{
+	const struct master_head *a = one->head, *b = other->head;
+
+	return atomic_load_explicit(&a->pid, RELAXED) == atomic_load_explicit(&b->pid, RELAXED) &&
+	       atomic_load_explicit(&a->pid_start_ticks, RELAXED) ==
+		       atomic_load_explicit(&b->pid_start_ticks, RELAXED);
 }
 
 static pid_t lock_holder(const struct board_reader *reader)
@@ -135,8 +188,8 @@ bool board_master_lives(const struct board_reader *reader)
 
 int board_master_pidfd(const struct board_reader *reader, struct error *err)
 {
-	pid_t pid = (pid_t)atomic_load_explicit(&reader->master->pid, RELAXED);
-	uint64_t ticks = atomic_load_explicit(&reader->master->pid_start_ticks, RELAXED);
+	pid_t pid = (pid_t)atomic_load_explicit(&reader->head->pid, RELAXED);
+	uint64_t ticks = atomic_load_explicit(&reader->head->pid_start_ticks, RELAXED);
 	int fd;
 
 	if (pid <= 0 || lock_holder(reader) != pid)
@@ -273,11 +326,11 @@ bool board_read_pool(const struct board_reader *reader, uint32_t index, struct p
 void board_read_instance(const struct board_reader *reader, struct instance_view *view)
 {
 	const struct master_file *m = reader->master;
-	uint32_t state = atomic_load_explicit(&m->state, RELAXED);
+	uint32_t state = atomic_load_explicit(&m->head.state, RELAXED);
 	struct pool_view pool;
 
 	*view = (struct instance_view){
-		.pid = atomic_load_explicit(&m->pid, RELAXED),
+		.pid = atomic_load_explicit(&m->head.pid, RELAXED),
 		.started_usec = atomic_load_explicit(&m->started_usec, RELAXED),
 		.state = state < MASTER_STATES ? (enum master_state)state : MASTER_GONE,
 	};
@@ -298,7 +351,7 @@ void board_read_instance(const struct board_reader *reader, struct instance_view
 void board_read_verdict(const struct board_reader *reader, enum verdict_kind kind,
 			struct verdict_view *view)
 {
-	const struct verdict *v = &reader->master->verdicts[kind];
+	const struct verdict *v = &reader->head->verdicts[kind];
 	uint32_t seq;
 
 	for (int i = 0; i < READ_TRIES; i++) {

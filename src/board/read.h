@@ -13,7 +13,8 @@
 #include "board/layout.h"
 
 struct board_reader {
-	const struct master_file *master;
+	const struct master_head *head;
+	const struct master_file *master; /* NULL, as is workers: opened by board_open_head() */
 	const struct board_file *workers;
 	int lock_fd; /* the open `master`, to ask for its lock */
 };
@@ -60,8 +61,17 @@ struct verdict_view {
 /* Maps DIRECTORY/master and DIRECTORY/board. -1 with err: EX_UNAVAILABLE when there is no board,
  * EX_DATAERR for another version or layout. */
 int board_open(struct board_reader *reader, const char *directory, struct error *err);
+/*
+ * Maps the head of DIRECTORY/master alone, whatever the version or layout: enough for the functions
+ * up to board_read_verdict(). -1 with err as above, EX_DATAERR for a file that is no board.
+ */
+int board_open_head(struct board_reader *reader, const char *directory, struct error *err);
 void board_close(struct board_reader *reader);
 
+/* True when another file is at DIRECTORY/master by now: what happens next is told there. */
+bool board_replaced(const struct board_reader *reader, const char *directory);
+/* True when both are boards of one process. */
+bool board_same_master(const struct board_reader *one, const struct board_reader *other);
 /* True while a master holds the lock of this board. */
 bool board_master_lives(const struct board_reader *reader);
 /*
@@ -69,15 +79,16 @@ bool board_master_lives(const struct board_reader *reader);
  * the lock's holder and /proc. -1 with err.
  */
 int board_master_pidfd(const struct board_reader *reader, struct error *err);
+void board_read_verdict(const struct board_reader *reader, enum verdict_kind kind,
+			struct verdict_view *view);
 
+/* What follows needs a reader of board_open(). */
 void board_read_instance(const struct board_reader *reader, struct instance_view *view);
 /* False when there is no pool (worker) at this index; indexes go up to the count. */
 uint32_t board_pool_count(const struct board_reader *reader);
 bool board_read_pool(const struct board_reader *reader, uint32_t index, struct pool_view *view);
 uint32_t board_worker_count(const struct board_reader *reader);
 bool board_read_worker(const struct board_reader *reader, uint32_t index, struct worker_view *view);
-void board_read_verdict(const struct board_reader *reader, enum verdict_kind kind,
-			struct verdict_view *view);
 /* RUNTIMEDIR/INSTANCE, or $XDG_RUNTIME_DIR/preforkd/INSTANCE for a user other than root. Returns 0,
  * or -1 with err. */
 int board_default_directory(const char *instance, char *path, size_t room, struct error *err);

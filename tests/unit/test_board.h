@@ -23,7 +23,7 @@ static inline void make_directory(void)
 {
 	ck_assert_ptr_nonnull(mkdtemp(top));
 	snprintf(directory, sizeof(directory), "%s/run", top);
-	board = (struct board){.master_fd = -1, .readonly_fd = -1};
+	board = (struct board){.master_fd = -1, .workers_fd = -1, .readonly_fd = -1};
 }
 
 static inline void create_board(void)

@@ -145,8 +145,8 @@ START_TEST(test_texts_without_an_end)
 	memset(m->pools[pool].service, 'x', BOARD_NAME_MAX);
 	memset(m->pools[pool].address, 'x', BOARD_ADDRESS_MAX);
 	memset(m->pools[pool].handler, 'x', BOARD_NAME_MAX);
-	memset(m->verdicts[VERDICT_STOP].text, 'x', BOARD_VERDICT_MAX);
-	m->state = UINT32_MAX;
+	memset(m->head.verdicts[VERDICT_STOP].text, 'x', BOARD_VERDICT_MAX);
+	m->head.state = UINT32_MAX;
 	m->pools_high = m->slots_high = UINT32_MAX;
 	open_reader(&reader);
 	ck_assert_uint_eq(board_pool_count(&reader), BOARD_POOLS);
