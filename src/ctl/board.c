@@ -8,25 +8,46 @@
 #include <string.h>
 #include <sysexits.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "ctl/ctl.h"
 
-int ctl_board_open(const struct ctl *ctl, struct board_reader *reader, struct error *err)
+static bool has_board(const char *directory)
 {
-	char path[PATH_MAX];
-	const char *directory = ctl->directory;
+	char path[PATH_MAX + sizeof(BOARD_MASTER_FILE) + 1];
 
-	if (!directory) {
-		if (board_default_directory(ctl->instance, path, sizeof(path), err) < 0)
-			return -1;
-		directory = path;
-	}
-	if (board_open(reader, directory, err) == 0)
-		return 0;
-	if (err->code == EX_UNAVAILABLE)
-		error_set(err, CTL_EXIT_NOT_RUNNING, "not running: %s", err->text);
-	return -1;
+	snprintf(path, sizeof(path), "%s/" BOARD_MASTER_FILE, directory);
+	return access(path, F_OK) == 0;
+}
+
+/* A user who has no daemon of that name means the system's. */
+static int default_directory(const struct ctl *ctl, char *path, size_t room, struct error *err)
+{
+	char common[PATH_MAX];
+
+	if (board_default_directory(ctl->instance, path, room, err) < 0)
+		return -1;
+	snprintf(common, sizeof(common), RUNTIMEDIR "/%s", ctl->instance);
+	if (!has_board(path) && has_board(common))
+		snprintf(path, room, "%s", common);
+	return 0;
+}
+
+int ctl_directory(const struct ctl *ctl, char *path, size_t room, struct error *err)
+{
+	if (!ctl->directory)
+		return default_directory(ctl, path, room, err);
+	if ((size_t)snprintf(path, room, "%s", ctl->directory) >= room)
+		return error_set(err, EX_USAGE, "--runtime-directory: the path is too long");
+	return 0;
+}
+
+int ctl_not_running(struct error *err)
+{
+	if (err->code != EX_UNAVAILABLE)
+		return -1;
+	return error_set(err, CTL_EXIT_NOT_RUNNING, "not running: %s", err->text);
 }
 
 uint64_t ctl_now(int clock)

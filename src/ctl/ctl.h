@@ -54,6 +54,7 @@ struct ctl_verb {
 ctl_verb_run call_run;
 ctl_verb_run status_run;
 ctl_verb_run reload_run;
+ctl_verb_run upgrade_run;
 ctl_verb_run recycle_run;
 ctl_verb_run stop_run;
 
@@ -73,10 +74,11 @@ int options_parse(struct ctl *ctl, unsigned groups, bool stop_at_verb, int argc,
 		  struct error *err);
 void options_help(unsigned groups);
 
-/* Maps the board of the instance. Returns 0, or -1 with err: CTL_EXIT_NOT_RUNNING when there is
- * none. */
-int ctl_board_open(const struct ctl *ctl, struct board_reader *reader, struct error *err);
-
+/* The instance's runtime directory. Returns 0, or -1 with err. */
+int ctl_directory(const struct ctl *ctl, char *path, size_t room, struct error *err);
+/* Turns err of a board that is not there, or whose master is gone, into CTL_EXIT_NOT_RUNNING.
+ * Returns -1. */
+int ctl_not_running(struct error *err);
 /* Microseconds of CLOCK_MONOTONIC or CLOCK_REALTIME. */
 uint64_t ctl_now(int clock);
 /* Text that others wrote, made safe to show. */

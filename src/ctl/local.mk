@@ -16,6 +16,7 @@ preforkctl_SOURCES = \
 	src/ctl/stop.c \
 	src/ctl/stream.c \
 	src/ctl/table.c src/ctl/table.h \
+	src/ctl/upgrade.c \
 	src/ctl/verbs.c
 preforkctl_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 preforkctl_LDADD = libboard.la libbase.la $(JANSSON_LIBS)

@@ -19,6 +19,8 @@ static const struct ctl_verb verbs[] = {
 	{"status", status_run, "[SERVICE...]", "show services, workers and connections",
 	 OPTIONS_JSON | OPTIONS_STATUS, 0},
 	{"reload", reload_run, "", "load the configuration again", ORDER_OPTIONS, ORDER_TIMEOUT},
+	{"upgrade", upgrade_run, "", "execute the installed program in place", ORDER_OPTIONS,
+	 ORDER_TIMEOUT},
 	{"recycle", recycle_run, "", "replace every worker in turn", ORDER_OPTIONS, ORDER_TIMEOUT},
 	{"stop", stop_run, "", "end the daemon when its connections have ended", ORDER_OPTIONS,
 	 ORDER_TIMEOUT},

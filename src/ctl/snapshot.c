@@ -88,7 +88,7 @@ void snapshot_free(struct snapshot *snapshot)
 
 bool pool_degraded(const struct pool_view *pool)
 {
-	return pool->values[POOL_backoff_usec] != 0 ||
+	return pool->values[POOL_backoff_usec] != 0 || pool->values[POOL_left_over] != 0 ||
 	       pool->values[POOL_workers_ready] < pool->values[POOL_workers_wanted];
 }
 

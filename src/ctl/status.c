@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -14,6 +15,8 @@
 #include "ctl/snapshot.h"
 #include "ctl/table.h"
 
+/* How often a board that is replaced while it is read is read again. */
+#define TAKES 5
 /* A text of the board and room for its escapes. */
 #define SHOWN_MAX (4 * BOARD_ADDRESS_MAX)
 
@@ -166,15 +169,33 @@ static int exit_code(const struct snapshot *snapshot)
 	return snapshot_healthy(snapshot) ? 0 : CTL_EXIT_FAILED;
 }
 
+/* Again when an upgrade has put a new board there meanwhile: nobody holds the old one's lock. */
+static int take_snapshot(struct snapshot *snapshot, const struct ctl *ctl, int argc, char **argv,
+			 struct error *err)
+{
+	char directory[PATH_MAX];
+	struct board_reader reader;
+	bool replaced = true;
+	int result = -1;
+
+	if (ctl_directory(ctl, directory, sizeof(directory), err) < 0)
+		return -1;
+	for (int i = 0; i < TAKES && replaced; i++) {
+		snapshot_free(snapshot);
+		if (board_open(&reader, directory, err) < 0)
+			return ctl_not_running(err);
+		result = snapshot_take(snapshot, &reader, argv, argc, err);
+		replaced = board_replaced(&reader, directory);
+		board_close(&reader);
+	}
+	return result;
+}
+
 int status_run(const struct ctl *ctl, int argc, char **argv, struct error *err)
 {
-	struct board_reader reader;
-	struct snapshot snapshot;
-	int result;
+	struct snapshot snapshot = {0};
+	int result = take_snapshot(&snapshot, ctl, argc, argv, err);
 
-	if (ctl_board_open(ctl, &reader, err) < 0)
-		return -1;
-	result = snapshot_take(&snapshot, &reader, argv, argc, err);
 	if (result == 0 && ctl->json)
 		result = json_status(&snapshot, err);
 	else if (result == 0)
@@ -182,6 +203,5 @@ int status_run(const struct ctl *ctl, int argc, char **argv, struct error *err)
 	if (result == 0)
 		result = exit_code(&snapshot);
 	snapshot_free(&snapshot);
-	board_close(&reader);
 	return result;
 }
