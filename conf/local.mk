@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: ISC
-# The shipped configuration: always among the examples, and as the configuration itself only where
-# there is none yet. Uninstalling takes it away again only if nobody changed it.
+# The shipped configuration: always among the examples, as is that of an instance beside it, and as
+# the configuration itself only where there is none yet. Uninstalling takes it away again only if
+# nobody changed it.
 confexampledir = $(docdir)/examples
-dist_confexample_DATA = conf/preforkd.conf
+dist_confexample_DATA = conf/preforkd.conf conf/web.conf
 confdir = $(sysconfdir)/preforkd
 
 install-data-local: install-conf
