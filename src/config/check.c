@@ -38,6 +38,25 @@ const char *config_place(const struct service_config *service, const char *key)
 	return text;
 }
 
+const char *config_place_of_key(const struct config *config, const char *key)
+{
+	static char text[4096 + 256];
+	const struct entries *e = config->entries;
+
+	snprintf(text, sizeof(text), "%s", key);
+	for (size_t i = 0; i < e->count; i++) {
+		const struct entry *entry = &e->items[i];
+
+		if (entry->scope != ENTRY_GLOBAL || strcmp(entry->key, key) != 0)
+			continue;
+		if (entry->line)
+			snprintf(text, sizeof(text), "%s:%d: %s", entry->file, entry->line, key);
+		else
+			snprintf(text, sizeof(text), "%s: %s", entry->file, key);
+	}
+	return text;
+}
+
 struct check {
 	struct error_list *errors;
 };
@@ -73,8 +92,6 @@ static void check_address(struct check *c, const struct service_config *service,
 
 	if (address_parse(service->listen.items[i], &on->address, &err) < 0)
 		wrong(c, service, "listen", err.text);
-	else if (on->address.kind == ADDRESS_SYSTEMD)
-		wrong(c, service, "listen", "systemd:// is not known to this version");
 	else
 		on->valid = true;
 	if (!given_before(service, i))

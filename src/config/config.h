@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "config/entries.h"
+#include "config/passed.h"
 #include "preforkd/handler.h"
 
 struct text_list {
@@ -77,6 +78,7 @@ struct service_config {
 struct config {
 	struct entries *entries;         /* what it was made from; owned */
 	unsigned log_level;              /* enum log_level */
+	uint64_t exit_idle;              /* microseconds; 0: never */
 	struct service_config *services; /* the enabled ones */
 	size_t service_count;
 };
@@ -88,8 +90,9 @@ struct config {
 struct config *config_build(struct entries *entries, struct error_list *errors);
 void config_free(struct config *config);
 
-/* Looks up names, users and groups. May block. Adds what fails to errors. */
-int config_resolve(struct config *config, struct error_list *errors);
+/* Looks up names, users, groups and the sockets of systemd://NAME, which stay without an endpoint
+ * where `passed` is NULL. May block. Adds what fails to errors. */
+int config_resolve(struct config *config, const struct passed *passed, struct error_list *errors);
 
 /*
  * The result of a load as bytes (entries and look-ups), for a process that must not block:
@@ -100,6 +103,8 @@ struct config *config_unpack(const char *bytes, size_t size, struct error_list *
 
 /* `FILE:LINE: service "x": KEY`, to start a message about a key. Static storage: use it at once. */
 const char *config_place(const struct service_config *service, const char *key);
+/* The same for a key of the daemon's own: `FILE:LINE: KEY`. */
+const char *config_place_of_key(const struct config *config, const char *key);
 
 /* The effective configuration, every default filled in, in the syntax of the file. Allocated. */
 char *config_dump(const struct config *config);

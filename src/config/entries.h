@@ -49,9 +49,9 @@ void entries_truncate(struct entries *entries, size_t count, size_t service_coun
 void entry_add_value(struct entry *entry, const char *value);
 
 /*
- * Reads FILE, then the *.conf files of the folder conf.d beside it, sorted. Syntax errors, the
- * first of each file, go to errors, as do files that cannot be read and, for root, files that
- * others may write.
+ * Reads FILE, then the *.conf files of its folder, sorted: conf.d beside a preforkd.conf, FILE.d
+ * beside any other. Syntax errors, the first of each file, go to errors, as do files that cannot be
+ * read and, for root, files that others may write.
  */
 int entries_read(struct entries *entries, const char *file, struct error_list *errors);
 

@@ -8,6 +8,7 @@ libconfig_la_SOURCES = \
 	src/config/entries.c src/config/entries.h \
 	src/config/options.c src/config/options.h \
 	src/config/pack.c \
+	src/config/passed.h \
 	src/config/read.c \
 	src/config/resolve.c \
 	src/config/scan.c src/config/scan.h \

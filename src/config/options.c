@@ -208,7 +208,7 @@ static int parse(int argc, char **argv, struct options *o, struct error *err)
 
 int options_parse(int argc, char **argv, struct options *o, struct error *err)
 {
-	*o = (struct options){.instance = DEFAULT_INSTANCE};
+	*o = (struct options){.instance = DEFAULT_INSTANCE, .arguments = argv};
 	if (parse(argc, argv, o, err) == 0)
 		return 0;
 	entries_free(o->service);

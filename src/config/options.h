@@ -19,6 +19,8 @@ struct options {
 	bool log_level_given;
 	enum log_level log_level;
 	struct entries *service; /* the service of the command line, or NULL; owned by the caller */
+	const char *program;     /* absolute, to execute it anew, and with what arguments */
+	char *const *arguments;
 };
 
 /* Returns 0, or -1 with err (EX_USAGE). */

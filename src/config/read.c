@@ -265,12 +265,23 @@ static char *glob_literal(const char *text)
 	return out;
 }
 
-int entries_read(struct entries *entries, const char *file, struct error_list *errors)
+/* conf.d beside preforkd.conf; beside the file of another instance one of its own, FILE.d: what two
+ * read would be bound by both. */
+static char *folder_of(const char *file)
 {
 	const char *slash = strrchr(file, '/');
-	char *folder = slash ? mem_format("%.*s", (int)(slash - file), file) : mem_text(".");
+	const char *name = slash ? slash + 1 : file;
+
+	if (strcmp(name, "preforkd.conf") != 0)
+		return mem_format("%s.d", file);
+	return slash ? mem_format("%.*s/conf.d", (int)(slash - file), file) : mem_text("./conf.d");
+}
+
+int entries_read(struct entries *entries, const char *file, struct error_list *errors)
+{
+	char *folder = folder_of(file);
 	char *literal = glob_literal(folder);
-	char *pattern = mem_format("%s/conf.d/*.conf", literal);
+	char *pattern = mem_format("%s/*.conf", literal);
 	size_t before = errors->count;
 	glob_t found = {0};
 

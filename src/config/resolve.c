@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <limits.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -17,6 +18,7 @@
 
 struct resolve {
 	struct error_list *errors;
+	const struct passed *passed;
 	struct service_config *service;
 };
 
@@ -128,6 +130,50 @@ static void resolve_socket_owner(struct resolve *r)
 		find_group(r, "socket_group", s->socket_group, &s->who.socket_gid);
 }
 
+/* The names that were passed, for who looks for another one. */
+static char *names_passed(const struct passed *passed)
+{
+	char *text = NULL;
+	size_t size, shown = 0;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		return NULL;
+	for (size_t i = 0; i < passed->count; i++)
+		if (!passed->items[i].stored)
+			fprintf(out, "%s\"%s\"", shown++ ? ", " : "it passed ",
+				passed->items[i].name);
+	if (shown == 0)
+		fputs("it passed none; start the .socket unit", out);
+	fclose(out);
+	return text;
+}
+
+static int find_passed(const struct resolve *r, struct listen_on *on, struct error *err)
+{
+	const struct passed *passed = r->passed;
+	const char *name = on->address.host;
+	char *names;
+
+	on->endpoints = mem_new(passed->count, sizeof(*on->endpoints));
+	for (size_t i = 0; i < passed->count; i++) {
+		const struct passed_socket *p = &passed->items[i];
+
+		if (p->stored || strcmp(p->name, name) != 0)
+			continue;
+		if (p->wrong)
+			return error_set(err, EX_CONFIG, "systemd://%s: %s", name, p->wrong);
+		on->endpoints[on->endpoint_count++] = p->bound;
+	}
+	if (on->endpoint_count > 0)
+		return 0;
+	names = names_passed(passed);
+	error_set(err, EX_CONFIG, "systemd://%s: systemd passed no socket of that name (%s)", name,
+		  names ? names : "out of memory");
+	free(names);
+	return -1;
+}
+
 static void resolve_addresses(struct resolve *r)
 {
 	struct service_config *s = r->service;
@@ -135,9 +181,14 @@ static void resolve_addresses(struct resolve *r)
 
 	for (size_t i = 0; i < s->listen.count; i++) {
 		struct listen_on *on = &s->addresses[i];
+		int status = 0;
 
-		if (on->valid && address_resolve_listen(&on->address, &on->endpoints,
-							&on->endpoint_count, &err) < 0)
+		if (on->valid && on->address.kind == ADDRESS_SYSTEMD)
+			status = r->passed ? find_passed(r, on, &err) : 0;
+		else if (on->valid)
+			status = address_resolve_listen(&on->address, &on->endpoints,
+							&on->endpoint_count, &err);
+		if (status < 0)
 			error_list_add(r->errors, err.code, "%s: %s", config_place(s, "listen"),
 				       err.text);
 	}
@@ -201,12 +252,13 @@ static void count_workers(const struct config *config, struct error_list *errors
 			       (unsigned long long)workers, BOARD_SLOTS / 2);
 }
 
-int config_resolve(struct config *config, struct error_list *errors)
+int config_resolve(struct config *config, const struct passed *passed, struct error_list *errors)
 {
 	size_t before = errors->count;
 
 	for (size_t i = 0; i < config->service_count; i++) {
-		struct resolve r = {.errors = errors, .service = &config->services[i]};
+		struct resolve r = {
+			.errors = errors, .passed = passed, .service = &config->services[i]};
 
 		resolve_user(&r);
 		resolve_socket_owner(&r);

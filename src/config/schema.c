@@ -24,6 +24,7 @@ static const char *const sandbox_names[] = {"off", "basic", NULL};
 /* In the order of preforkd.conf(5) and of --dump. */
 const struct key schema[] = {
 	{"log_level", &type_choice, KEY_MASTER, IN_CONFIG(log_level), 0, 0, "info", level_names},
+	{"exit_idle", &type_duration, KEY_MASTER, IN_CONFIG(exit_idle), 0, 365 * DAY, "0", NULL},
 
 	{"listen", &type_list, KEY_SERVICE, IN_SERVICE(listen), 0, 0, NULL, NULL},
 	{"builtin", &type_text, KEY_SERVICE, IN_SERVICE(builtin), 0, 0, "", NULL},
