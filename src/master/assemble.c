@@ -3,8 +3,12 @@
 #include <config.h>
 
 #include <stdlib.h>
+#include <sysexits.h>
 
+#include "base/log.h"
 #include "base/mem.h"
+#include "master/passed.h"
+#include "master/store.h"
 #include "master/transaction.h"
 
 /* Those that serve, and those that were dropped while their listener is still there. */
@@ -53,6 +57,7 @@ struct fresh {
 	const struct endpoint *endpoint;
 	char address[ADDRESS_TEXT_MAX];
 	char *fingerprint;
+	size_t passed; /* the socket that it was started with, or PASSED_NONE */
 };
 
 static struct fresh *collect_fresh(const struct config *config, size_t *count)
@@ -68,8 +73,9 @@ static struct fresh *collect_fresh(const struct config *config, size_t *count)
 
 			for (size_t e = 0; e < on->endpoint_count; e++) {
 				list = mem_grow(list, *count + 1, sizeof(*list));
-				list[*count] = (struct fresh){service, &on->endpoints[e], "",
-							      config_fingerprint(service)};
+				list[*count] =
+					(struct fresh){service, &on->endpoints[e], "",
+						       config_fingerprint(service), PASSED_NONE};
 				endpoint_format(&on->endpoints[e], list[*count].address);
 				++*count;
 			}
@@ -78,13 +84,121 @@ static struct fresh *collect_fresh(const struct config *config, size_t *count)
 	return list;
 }
 
-static struct listener *listener_for(const struct transaction *t, const struct fresh *fresh,
-				     const struct reload_step *step, struct error *err)
+/* ---- sockets that we were started with ---- */
+
+static void match_passed(const struct master *m, struct fresh *fresh, size_t count)
+{
+	struct passed_wish *wishes = mem_new(count, sizeof(*wishes));
+	size_t *match = mem_new(count, sizeof(*match));
+
+	for (size_t i = 0; i < count; i++)
+		wishes[i] = (struct passed_wish){fresh[i].service->name, fresh[i].endpoint};
+	passed_match(&m->passed, wishes, count, match);
+	for (size_t i = 0; i < count; i++)
+		fresh[i].passed = match[i];
+	free(wishes);
+	free(match);
+}
+
+static bool is_claimed(size_t index, const struct fresh *fresh, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (fresh[i].passed == index)
+			return true;
+	return false;
+}
+
+/* systemd goes on listening for a socket of its own, so that its clients would wait for nobody. */
+static int check_unclaimed(const struct master *m, const struct fresh *fresh, size_t count,
+			   struct error *err)
+{
+	char address[ADDRESS_TEXT_MAX];
+
+	for (size_t i = 0; i < m->passed.count; i++) {
+		const struct passed_socket *p = &m->passed.items[i];
+
+		if (p->stored || is_claimed(i, fresh, count))
+			continue;
+		if (p->wrong)
+			return error_set(err, EX_CONFIG, "the socket \"%s\" that systemd passed %s",
+					 p->name, p->wrong);
+		return error_set(err, EX_CONFIG,
+				 "the socket \"%s\" (%s) that systemd passed is claimed by no "
+				 "service; write it into a service's listen, or disable its "
+				 ".socket unit and restart",
+				 p->name, endpoint_format(&p->bound, address));
+	}
+	return 0;
+}
+
+/* What would not be there to start us again must not end with us. */
+static int check_exit_idle(const struct master *m, const struct config *config,
+			   const struct fresh *fresh, size_t count, struct error *err)
+{
+	for (size_t i = 0; config->exit_idle && i < count; i++) {
+		size_t p = fresh[i].passed;
+
+		if (p == PASSED_NONE || m->passed.items[p].stored)
+			return error_set(
+				err, EX_CONFIG,
+				"%s: service \"%s\" listens on %s itself; only with "
+				".socket units for all would a client start preforkd again",
+				config_place_of_key(config, "exit_idle"), fresh[i].service->name,
+				fresh[i].address);
+	}
+	return 0;
+}
+
+/* One that was kept across a restart, which may have come while it was drained. NULL where it is of
+ * no use any more. */
+static struct listener *adopt_stored(struct master *m, struct passed_socket *p,
+				     const struct fresh *fresh)
+{
+	struct listener *l = listener_adopt(fresh->endpoint, p->fd, false, p->name);
+
+	p->fd = -1;
+	if (listener_find_path(l)) {
+		l->draining = true;
+		listener_reopen(l);
+		l->draining = false;
+		return l;
+	}
+	log_warning("%s: kept across the restart, but its path is gone; bound anew", l->configured);
+	store_drop(m, l);
+	listener_release(l);
+	return NULL;
+}
+
+static struct listener *adopt_passed(struct master *m, const struct fresh *fresh)
+{
+	struct passed_socket *p = &m->passed.items[fresh->passed];
+
+	return p->stored ? adopt_stored(m, p, fresh)
+			 : listener_adopt(fresh->endpoint, p->fd, true, NULL);
+}
+
+static struct listener *new_listener(struct master *m, const struct fresh *fresh, struct error *err)
+{
+	struct listener *l = fresh->passed == PASSED_NONE ? NULL : adopt_passed(m, fresh);
+
+	if (!l)
+		return listener_bind(fresh->endpoint, fresh->service, err);
+	if (listener_apply(l, fresh->service, err) == 0)
+		return l;
+	listener_release(l);
+	return NULL;
+}
+
+/* ---- pools ---- */
+
+static struct listener *listener_for(struct master *m, const struct transaction *t,
+				     const struct fresh *fresh, const struct reload_step *step,
+				     struct error *err)
 {
 	struct listener *listener;
 
 	if (step->action == RELOAD_ADD)
-		return listener_bind(fresh->endpoint, fresh->service, err);
+		return new_listener(m, fresh, err);
 	listener = t->old[step->old]->listener;
 	listener->users++;
 	return listener;
@@ -102,7 +216,7 @@ static int make_crew(struct master *m, struct transaction *t, const struct fresh
 		t->crews[t->crew_count++] = t->old[step->old];
 		return 0;
 	}
-	listener = listener_for(t, fresh, step, &why);
+	listener = listener_for(m, t, fresh, step, &why);
 	if (!listener)
 		return error_set(err, why.code, "%s: %s", config_place(fresh->service, "listen"),
 				 why.text);
@@ -126,8 +240,14 @@ int assemble(struct master *m, struct transaction *t, struct error *err)
 	struct reload_pool *old = mem_new(m->crew_count, sizeof(*old));
 	struct reload_pool *pools = mem_new(count, sizeof(*pools));
 	struct reload_step *steps = mem_new(count, sizeof(*steps));
-	int status = 0;
+	int status;
 
+	match_passed(m, fresh, count);
+	status = check_unclaimed(m, fresh, count, err);
+	if (status < 0)
+		err->message = MESSAGE_socket_unclaimed;
+	if (status == 0)
+		status = check_exit_idle(m, t->held->config, fresh, count, err);
 	for (size_t i = 0; i < count; i++)
 		pools[i] = (struct reload_pool){fresh[i].service->name, fresh[i].address,
 						fresh[i].fingerprint, false};

@@ -14,11 +14,8 @@
 #include "worker/job.h"
 #include "worker/sandbox.h"
 
-/* How often a worker that was told to leave is looked at: an idle one is signalled again. */
-#define LEAVE_USEC UINT64_C(100000)
 #define DRAIN_USEC UINT64_C(10000)
-/* What a worker says of itself is believed for so long: then it is signalled all the same. */
-#define BUSY_BELIEVED_USEC UINT64_C(1000000)
+const char *const crew_state_names[CREW_STATES] = {"gated", "serving", "draining", "leaving"};
 
 void held_config_release(struct held_config *held)
 {
@@ -74,7 +71,6 @@ struct crew *crew_new(struct master *m, struct held_config *held,
 		.service = service,
 		.fingerprint = config_fingerprint(service),
 		.title = mem_format("preforkd: %s [%s]", service->name, listener->address),
-		.subject = mem_format("service \"%s\" [%s]", service->name, listener->address),
 		.listener = listener,
 		.board = -1,
 		.stop_usec = POOL_NEVER,
@@ -100,6 +96,51 @@ struct crew *crew_new(struct master *m, struct held_config *held,
 	return crew;
 }
 
+struct crew *crew_adopt(struct master *m, const char *name, struct listener *listener,
+			struct error *err)
+{
+	struct crew *crew = mem_new(1, sizeof(*crew));
+
+	*crew = (struct crew){.master = m,
+			      .state = CREW_SERVING,
+			      .adopted = mem_new(1, sizeof(*crew->adopted)),
+			      .fingerprint = mem_text(""), /* no other is equal */
+			      .listener = listener,
+			      .board = -1,
+			      .stop_usec = POOL_NEVER,
+			      .gate = -1,
+			      .report = -1};
+	crew->adopted->name = mem_text(name);
+	crew->service = crew->adopted;
+	crew->board = board_pool_open(&m->board, name, listener->address, "");
+	if (crew->board < 0) {
+		error_set(err, EX_CONFIG, "more than %d addresses", BOARD_POOLS);
+		crew_free(crew);
+		return NULL;
+	}
+	mark_udp_port(crew, true);
+	return crew;
+}
+
+int crew_adopt_worker(struct crew *crew, const struct worker *worker)
+{
+	struct worker *w = mem_new(1, sizeof(*w));
+	int r;
+
+	*w = *worker;
+	w->crew = crew;
+	r = worker_watch(w);
+	if (r < 0) {
+		free(w);
+		errno = -r;
+		return -1;
+	}
+	crew->workers = mem_grow(crew->workers, crew->worker_count + 1, sizeof(struct worker *));
+	crew->workers[crew->worker_count++] = w;
+	++*worker_count_of(w);
+	return 0;
+}
+
 void crew_free(struct crew *crew)
 {
 	mark_udp_port(crew, false);
@@ -110,9 +151,11 @@ void crew_free(struct crew *crew)
 	handler_close(&crew->handler);
 	listener_release(crew->listener);
 	held_config_release(crew->held);
+	if (crew->adopted)
+		free(crew->adopted->name);
+	free(crew->adopted);
 	free(crew->fingerprint);
 	free(crew->title);
-	free(crew->subject);
 	free(crew->workers);
 	free(crew);
 }
@@ -140,6 +183,12 @@ static bool another_serves(const struct crew *crew)
 	return false;
 }
 
+/* An upgrade that could not load its configuration left it behind: it starts no worker. */
+static bool is_left_over(const struct crew *crew)
+{
+	return crew->adopted && crew->state == CREW_SERVING && !crew->master->transaction;
+}
+
 static void publish(struct crew *crew)
 {
 	const struct pool_counts *c = &crew->counts;
@@ -157,6 +206,7 @@ static void publish(struct crew *crew)
 	board_pool_set(board, crew->board, POOL_workers_leaving, c->leaving);
 	board_pool_set(board, crew->board, POOL_backoff_usec,
 		       crew_is_degraded(crew) ? crew->health.retry - crew->health.last_failure : 0);
+	board_pool_set(board, crew->board, POOL_left_over, is_left_over(crew));
 }
 
 bool crew_is_full(const struct crew *crew)
@@ -167,7 +217,7 @@ bool crew_is_full(const struct crew *crew)
 /* A full pool is well again; its failures only count when the next one comes. */
 bool crew_is_degraded(const struct crew *crew)
 {
-	return crew->health.failures > 0 && !crew_is_full(crew);
+	return is_left_over(crew) || (crew->health.failures > 0 && !crew_is_full(crew));
 }
 
 void crew_look(struct crew *crew)
@@ -183,153 +233,16 @@ void crew_look(struct crew *crew)
 	}
 }
 
-/* ---- leaving ---- */
-
-static void signal_worker(struct worker *w, int signal)
-{
-	/* By pidfd: never a pid that was used again. ESRCH: it ended a moment ago. */
-	sd_event_source_send_child_signal(w->child, signal, NULL, 0);
-}
-
-/*
- * Only an idle worker is signalled: it waits in accept(). A busy one reads the word when its client
- * is done; a signal would disturb the handler. What the board says of it is a hint, hence again and
- * again.
- */
-static void nudge(struct worker *w, uint64_t now)
-{
-	if (board_slot_state(&w->crew->master->board, w->slot) != SLOT_BUSY) {
-		signal_worker(w, SIGTERM);
-	} else if (now - w->nudged_usec > BUSY_BELIEVED_USEC) {
-		signal_worker(w, SIGTERM);
-		w->nudged_usec = now;
-	}
-	w->signal_usec = now + LEAVE_USEC;
-}
-
-static void kill_worker(struct worker *w)
-{
-	w->killed = true;
-	signal_worker(w, SIGKILL);
-	/* And what its handler started: the group is its own, and the pid is not reaped yet. */
-	kill(-w->pid, SIGKILL);
-}
-
-static void tell(struct worker *w, uint64_t now)
-{
-	uint64_t timeout = w->crew->service->stop_timeout;
-
-	if (w->leaving)
-		return;
-	--*worker_count_of(w);
-	w->leaving = true;
-	++*worker_count_of(w);
-	w->kill_usec = timeout ? now + timeout : POOL_NEVER;
-	if (w->crew->stop_usec < w->kill_usec)
-		w->kill_usec = w->crew->stop_usec;
-	w->nudged_usec = now;
-	board_slot_tell(&w->crew->master->board, w->slot, WORD_LEAVE);
-	nudge(w, now);
-}
-
-/* A tracer can hold a dead child back when its pidfd fires; sd-event looks only once then. */
-static void rearm(struct worker *w)
-{
-	sd_event_source_set_enabled(w->child, SD_EVENT_ONESHOT);
-}
-
-static uint64_t attend_leaving(struct crew *crew, uint64_t now)
-{
-	uint64_t next = POOL_NEVER;
-
-	for (size_t i = 0; crew->counts.leaving && i < crew->worker_count; i++) {
-		struct worker *w = crew->workers[i];
-
-		if (!w->leaving)
-			continue;
-		if (w->killed) {
-			rearm(w);
-			next = now + LEAVE_USEC;
-			continue;
-		}
-		if (now >= w->kill_usec) {
-			log_warning("service \"%s\" [%s]: worker %d did not leave within its "
-				    "stop_timeout; killed",
-				    crew->service->name, crew->listener->address, (int)w->pid);
-			kill_worker(w);
-			continue;
-		}
-		if (now >= w->signal_usec)
-			nudge(w, now);
-		next = next < w->signal_usec ? next : w->signal_usec;
-		next = next < w->kill_usec ? next : w->kill_usec;
-	}
-	return next;
-}
-
-/* A worker that hangs before it is ready, when no transaction waits for it. */
-static uint64_t attend_starting(struct crew *crew, uint64_t now)
-{
-	uint64_t timeout = crew->service->start_timeout, next = POOL_NEVER;
-
-	if (crew->state == CREW_GATED || timeout == 0 ||
-	    crew->counts.starting + crew->counts.old == 0)
-		return POOL_NEVER;
-	for (size_t i = 0; i < crew->worker_count; i++) {
-		struct worker *w = crew->workers[i];
-
-		if (w->ready || w->leaving)
-			continue;
-		if (now < w->forked_usec + timeout) {
-			next = w->forked_usec + timeout < next ? w->forked_usec + timeout : next;
-			continue;
-		}
-		log_warning("service \"%s\" [%s]: worker %d was not ready within start_timeout",
-			    crew->service->name, crew->listener->address, (int)w->pid);
-		signal_worker(w, SIGKILL);
-		next = now + LEAVE_USEC;
-	}
-	return next;
-}
-
-static void tell_all(struct crew *crew, uint64_t now)
-{
-	for (size_t i = 0; i < crew->worker_count; i++)
-		tell(crew->workers[i], now);
-}
-
-void crew_leave(struct crew *crew)
-{
-	crew->state = CREW_LEAVING;
-	tell_all(crew, master_now());
-}
-
-void crew_drain(struct crew *crew)
-{
-	uint64_t timeout = crew->service->stop_timeout;
-
-	if (crew->state == CREW_DRAINING || crew->state == CREW_LEAVING)
-		return;
-	crew->state = CREW_DRAINING;
-	crew->stop_usec = timeout ? master_now() + timeout : POOL_NEVER;
-	listener_refuse_new(crew->listener);
-}
-
-void crew_kill(struct crew *crew)
-{
-	for (size_t i = 0; i < crew->worker_count; i++)
-		kill_worker(crew->workers[i]);
-	crew->state = CREW_LEAVING;
-	crew->stop_usec = 0;
-}
-
 /* ---- working ---- */
 
 static void start(struct crew *crew, unsigned count, uint64_t now)
 {
+	const struct log_about about = crew_about(crew, NULL);
+
 	if (count == 0 || spawn_workers(crew, count) == 0)
 		return;
-	log_error("service \"%s\" [%s]: starting a worker: %s; trying again with growing pauses",
+	log_event(LOG_LEVEL_ERROR, MESSAGE_fork_failed, &about,
+		  "service \"%s\" [%s]: starting a worker: %s; trying again with growing pauses",
 		  crew->service->name, crew->listener->address, strerror(errno));
 	board_pool_add(&crew->master->board, crew->board, POOL_fork_errors, 1);
 	pool_failed(&crew->health, now, master_random(crew->master));
@@ -342,7 +255,7 @@ static void retire(struct crew *crew, unsigned count, uint64_t now)
 
 		if (w->leaving || w->epoch == crew->epoch)
 			continue;
-		tell(w, now);
+		worker_tell(w, now);
 		count--;
 	}
 }
@@ -363,6 +276,16 @@ static uint64_t follow_policy(struct crew *crew, uint64_t now)
 			  : plan.next_usec;
 }
 
+static void tell_queue_cut(const struct crew *crew)
+{
+	const struct log_about about = crew_about(crew, NULL);
+
+	log_event(LOG_LEVEL_WARNING, MESSAGE_queue_cut, &about,
+		  "service \"%s\" [%s]: clients still wait in the queue after stop_timeout; "
+		  "closed on them",
+		  crew->service->name, crew->listener->address);
+}
+
 /* The workers serve until the queue is empty; then they go, and a look after the last tells whether
  * somebody came through in between. */
 static uint64_t drain_step(struct crew *crew, uint64_t now)
@@ -371,21 +294,20 @@ static uint64_t drain_step(struct crew *crew, uint64_t now)
 
 	if (empty || now >= crew->stop_usec) {
 		if (!empty) {
-			log_warning("service \"%s\" [%s]: clients still wait in the queue after "
-				    "stop_timeout; closed on them",
-				    crew->service->name, crew->listener->address);
+			tell_queue_cut(crew);
 			board_pool_add(&crew->master->board, crew->board, POOL_queued_at_close, 1);
 		}
 		crew_leave(crew);
-		return attend_leaving(crew, now);
+		return crew_attend_leaving(crew, now);
 	}
-	follow_policy(crew, now);
+	if (!crew->adopted)
+		follow_policy(crew, now);
 	return now + DRAIN_USEC;
 }
 
 uint64_t crew_step(struct crew *crew, uint64_t now)
 {
-	uint64_t next = POOL_NEVER, leaving, starting;
+	uint64_t next = POOL_NEVER, leaving, starting, health;
 
 	if (crew->state == CREW_LEAVING && crew->worker_count == 0 && crew->listener->draining &&
 	    crew->listener->users == 1 && now < crew->stop_usec &&
@@ -393,13 +315,15 @@ uint64_t crew_step(struct crew *crew, uint64_t now)
 		crew->state = CREW_DRAINING;
 	if (crew->state == CREW_DRAINING)
 		next = drain_step(crew, now);
-	else if (crew->state != CREW_LEAVING)
+	else if (crew->state != CREW_LEAVING && !crew->adopted)
 		next = follow_policy(crew, now);
-	leaving = attend_leaving(crew, now);
+	leaving = crew_attend_leaving(crew, now);
 	next = next < leaving ? next : leaving;
-	starting = attend_starting(crew, now);
+	starting = crew_attend_starting(crew, now);
+	next = next < starting ? next : starting;
+	health = crew_tell_health(crew, now);
 	publish(crew);
-	return next < starting ? next : starting;
+	return next < health ? next : health;
 }
 
 void crew_serve(struct crew *crew, uint32_t generation)

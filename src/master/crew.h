@@ -3,6 +3,7 @@
 #ifndef MASTER_CREW_H
 #define MASTER_CREW_H
 
+#include "base/log.h"
 #include "handlers/instance.h"
 #include "master/listener.h"
 #include "master/master.h"
@@ -34,6 +35,8 @@ enum crew_state {
 	CREW_DRAINING, /* serves what is in the queue of a listener that nobody keeps */
 	CREW_LEAVING,  /* its workers are told to leave */
 };
+#define CREW_STATES 4
+extern const char *const crew_state_names[CREW_STATES];
 
 struct crew {
 	struct master *master;
@@ -41,7 +44,7 @@ struct crew {
 	struct held_config *held;
 	const struct service_config *service;
 	char *fingerprint;
-	char *title, *subject; /* of its workers */
+	char *title; /* of its workers */
 	struct listener *listener;
 	struct handler_instance handler;
 	struct preforkd_setup setup;
@@ -53,6 +56,10 @@ struct crew {
 	struct pool_health health;
 	unsigned empty_exits; /* in a row: workers that left unasked and without a client */
 	bool marked;          /* counted in master.udp_users */
+	bool degraded_said;   /* in the log */
+	struct service_config
+		*adopted; /* of the binary before an upgrade: no handler, no configuration
+			     but this: it only waits to be replaced. Else NULL */
 	unsigned epoch;
 	uint64_t stop_usec; /* while it drains or leaves: the end of stop_timeout, or POOL_NEVER */
 	int gate, report;   /* while gated: what its workers get of the transaction, else -1 */
@@ -63,6 +70,12 @@ struct crew {
 struct crew *crew_new(struct master *m, struct held_config *held,
 		      const struct service_config *service, struct listener *listener,
 		      struct error *err);
+/* A pool of the binary before an upgrade, serving, without its workers. Takes over the listener.
+ * Returns NULL with err. */
+struct crew *crew_adopt(struct master *m, const char *name, struct listener *listener,
+			struct error *err);
+/* One of its workers. Returns 0, or -1 with errno. */
+int crew_adopt_worker(struct crew *crew, const struct worker *worker);
 /* After its last worker has gone, or when the master ends. */
 void crew_free(struct crew *crew);
 
@@ -75,7 +88,8 @@ void crew_look(struct crew *crew);
 void crew_serve(struct crew *crew, uint32_t generation);
 /* Tells all to leave, when their listener goes on elsewhere. */
 void crew_leave(struct crew *crew);
-/* Keeps new clients out, serves the queue, then leaves. */
+/* Keeps new clients out, serves the queue, then leaves; where systemd keeps the listener, leaves at
+ * once: its clients wait for the next process. */
 void crew_drain(struct crew *crew);
 /* Ends all at once. */
 void crew_kill(struct crew *crew);
@@ -85,14 +99,29 @@ void crew_recycle(struct crew *crew);
 void crew_recycle_undo(struct crew *crew);
 bool crew_is_full(const struct crew *crew);
 bool crew_is_degraded(const struct crew *crew);
+/* For log_event(): the pool that a line is about, and its worker or NULL. */
+struct log_about crew_about(const struct crew *crew, const struct worker *worker);
+/* Says when the pool becomes degraded and when it is healthy again. Returns when to look again. */
+uint64_t crew_tell_health(struct crew *crew, uint64_t now);
+
+/* For the parts of this one. Tells a worker to leave; signals and kills what is due; both attend
+ * functions return when to look again. */
+void worker_tell(struct worker *worker, uint64_t now);
+uint64_t crew_attend_leaving(struct crew *crew, uint64_t now);
+/* A worker that hangs before it is ready, when no transaction waits for it. */
+uint64_t crew_attend_starting(struct crew *crew, uint64_t now);
 
 /* The most workers that are forked in one go. */
 #define SPAWN_BATCH 64
 /* Forks count workers, at most SPAWN_BATCH. Returns 0, or -1 with errno: some or all could not be.
  */
 int spawn_workers(struct crew *crew, unsigned count);
+/* What systemd told the master is none of a child's business: takes it out of the environment. */
+void spawn_forget_environment(void);
 /* The one of its crew's counts that a worker is in. */
 unsigned *worker_count_of(struct worker *worker);
+/* Has the loop tell of its end. Returns 0, or a negative errno. */
+int worker_watch(struct worker *worker);
 /* A worker ended; `info` as of waitid(2). */
 void crew_reap(struct worker *worker, const siginfo_t *info);
 

@@ -18,6 +18,8 @@ struct listener {
 	unsigned users;                    /* pools that hold it */
 	bool listening;                    /* listen() was called; datagram sockets need none */
 	bool draining;                     /* new clients are kept out */
+	bool passed;                       /* by a .socket unit, which keeps it */
+	char *stored;                      /* its name in the FD store, or NULL */
 	struct endpoint endpoint;          /* as configured */
 	struct endpoint bound;             /* with the port that the kernel chose */
 	char configured[ADDRESS_TEXT_MAX]; /* both as text */
@@ -34,14 +36,25 @@ struct listener {
  */
 struct listener *listener_bind(const struct endpoint *endpoint,
 			       const struct service_config *service, struct error *err);
+/*
+ * A socket that is open already: `passed` by a .socket unit (it stays the unit's: never closed
+ * here), or of the FD store under the name `stored`, or kept across an upgrade. Takes the
+ * descriptor over, whose flags are left alone.
+ */
+struct listener *listener_adopt(const struct endpoint *endpoint, int fd, bool passed,
+				const char *stored);
+/* Takes the socket at its path for its own. Returns false where none is: nobody can come to it. */
+bool listener_find_path(struct listener *listener);
 /* Sets what the service says on a socket that is already bound. */
 int listener_apply(struct listener *listener, const struct service_config *service,
 		   struct error *err);
 /* listen(2), where the type wants it; again to change the backlog. */
 int listener_listen(struct listener *listener, const struct service_config *service,
 		    struct error *err);
-/* One user less; the last one closes it and removes its path. */
+/* One user less; the last one closes it and removes its path, unless it is in the FD store. */
 void listener_release(struct listener *listener);
+/* Unlinks its path, if that is still its own. */
+void listener_remove_path(struct listener *listener);
 
 /* Keeps new clients out, those in the queue stay: the path is unlinked, new TCP handshakes and UDP
  * datagrams dropped. */
@@ -64,5 +77,13 @@ bool listener_hands_down_timeout(const struct listener *listener,
 				 const struct service_config *service);
 /* True when each datagram comes with the address it was sent to. */
 bool listener_tells_destination(const struct listener *listener);
+
+/* For the parts of this one: what must be set before bind(2), its kind, and an error of errno. */
+void listener_learn_destination(struct listener *listener);
+int listener_set_before_bind(struct listener *listener, const struct service_config *service,
+			     struct error *err);
+bool listener_is_inet(const struct listener *listener);
+bool listener_has_path(const struct listener *listener);
+int listener_failed(const struct listener *listener, const char *what, struct error *err);
 
 #endif

@@ -16,14 +16,25 @@ static const char *handler_key(const struct service_config *s)
 	return *s->builtin ? "builtin" : "module";
 }
 
+/* Of a socket that systemd passed only the look-up told what it is. */
+static int type_not_served(const struct listen_on *on, const struct preforkd_handler *handler)
+{
+	if (on->address.type && !handler_serves(handler, on->address.type))
+		return on->address.type;
+	for (size_t i = 0; i < on->endpoint_count; i++)
+		if (!handler_serves(handler, on->endpoints[i].type))
+			return on->endpoints[i].type;
+	return 0;
+}
+
 /* Every kind of socket the service listens on must be one the handler serves. */
 static void check_sockets(const struct service_config *s, const struct preforkd_handler *handler,
 			  struct error_list *errors)
 {
 	for (size_t i = 0; i < s->listen.count; i++) {
-		int type = s->addresses[i].address.type;
+		int type = type_not_served(&s->addresses[i], handler);
 
-		if (s->addresses[i].valid && !handler_serves(handler, type))
+		if (s->addresses[i].valid && type)
 			error_list_add(errors, EX_CONFIG, "%s: %s: %s \"%s\" does not serve %s",
 				       config_place(s, "listen"), s->listen.items[i],
 				       handler_key(s), handler->name,
@@ -62,11 +73,12 @@ static struct entries *read_entries(const struct options *options, struct error_
 }
 
 /* A mistake does not end the search for others. */
-struct config *load_config(const struct options *options, struct error_list *errors)
+struct config *load_config(const struct options *options, const struct passed *passed,
+			   struct error_list *errors)
 {
 	struct config *config = config_build(read_entries(options, errors), errors);
 
-	config_resolve(config, errors);
+	config_resolve(config, passed, errors);
 	for (size_t i = 0; i < config->service_count; i++)
 		try_handler(&config->services[i], errors);
 	if (errors->count == 0)
@@ -75,10 +87,10 @@ struct config *load_config(const struct options *options, struct error_list *err
 	return NULL;
 }
 
-char *load_pack(const struct options *options, size_t *size)
+char *load_pack(const struct options *options, const struct passed *passed, size_t *size)
 {
 	struct error_list errors = {0};
-	struct config *config = load_config(options, &errors);
+	struct config *config = load_config(options, passed, &errors);
 	char *bytes = NULL, *text;
 
 	if (config)

@@ -6,15 +6,16 @@
 #include "config/config.h"
 #include "config/options.h"
 
-/* Reads, checks and looks up everything; opens and closes every handler once. Blocks. NULL with
- * errors. */
-struct config *load_config(const struct options *options, struct error_list *errors);
+/* Reads, checks and looks up everything; opens and closes every handler once. `passed`: as
+ * config_resolve() takes it. Blocks. NULL with errors. */
+struct config *load_config(const struct options *options, const struct passed *passed,
+			   struct error_list *errors);
 
 /*
  * The same in the bytes that a child process hands to the master: load_pack() in the child
  * (allocated, never NULL), load_unpack() in the master.
  */
-char *load_pack(const struct options *options, size_t *size);
+char *load_pack(const struct options *options, const struct passed *passed, size_t *size);
 struct config *load_unpack(const char *bytes, size_t size, struct error_list *errors);
 
 #endif

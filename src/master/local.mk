@@ -4,18 +4,30 @@ noinst_LTLIBRARIES += libmaster.la
 # Apart from main.c, so that the tests can link it.
 libmaster_la_SOURCES = \
 	src/master/assemble.c \
+	src/master/child.c src/master/child.h \
 	src/master/crew.c src/master/crew.h \
+	src/master/idle.c src/master/idle.h \
+	src/master/intent.c src/master/intent.h \
+	src/master/leave.c \
 	src/master/listener.c src/master/listener.h \
+	src/master/listener_drain.c \
+	src/master/listener_settings.c \
 	src/master/load.c src/master/load.h \
-	src/master/loader.c src/master/loader.h \
 	src/master/master.c src/master/master.h \
 	src/master/notify.c src/master/notify.h \
+	src/master/outbox.c src/master/outbox.h \
+	src/master/passed.c src/master/passed.h \
 	src/master/pool.c src/master/pool.h \
 	src/master/reap.c \
 	src/master/reload.c src/master/reload.h \
+	src/master/run.c \
 	src/master/signals.c src/master/signals.h \
 	src/master/spawn.c \
-	src/master/transaction.c src/master/transaction.h
+	src/master/state.h src/master/state_adopt.c src/master/state_save.c \
+	src/master/store.c src/master/store.h \
+	src/master/transaction.c src/master/transaction.h \
+	src/master/upgrade.c src/master/upgrade.h \
+	src/master/verdict.c src/master/verdict.h
 libmaster_la_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)
 preforkd_SOURCES = src/master/main.c
 preforkd_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)

@@ -3,12 +3,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/title.h"
 #include "config/options.h"
 #include "master/load.h"
@@ -28,7 +32,7 @@ static int report(struct error_list *errors)
 static int show(const struct options *options)
 {
 	struct error_list errors = {0};
-	struct config *config = load_config(options, &errors);
+	struct config *config = load_config(options, NULL, &errors);
 	char *text;
 
 	if (!config)
@@ -73,20 +77,62 @@ static int open_missing_standard(void)
 	return 0;
 }
 
+/* As they were: the title is written over the originals. */
+static char **copy_arguments(int argc, char **argv)
+{
+	char **copy = mem_new((size_t)argc + 2, sizeof(*copy));
+
+	copy[0] = mem_text("preforkd");
+	for (int i = 0; i < argc; i++)
+		copy[i] = mem_text(argv[i]);
+	return copy;
+}
+
+/* The file may have been replaced since the execve: then what is at its place is meant. */
+static void strip_deleted(char *path)
+{
+	static const char mark[] = " (deleted)";
+	size_t length = strlen(path), end = sizeof(mark) - 1;
+
+	if (length > end && strcmp(path + length - end, mark) == 0 && access(path, F_OK) < 0)
+		path[length - end] = '\0';
+}
+
+/* What an upgrade executes. By the name it was started with, where that is it: a link may come to
+ * mean another file. */
+static const char *own_program(const char *name)
+{
+	static char path[PATH_MAX];
+	ssize_t size = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	struct stat named, own;
+
+	path[size > 0 ? size : 0] = '\0';
+	strip_deleted(path);
+	if (*name == '/' && stat(name, &named) == 0 && stat("/proc/self/exe", &own) == 0 &&
+	    named.st_dev == own.st_dev && named.st_ino == own.st_ino)
+		return name;
+	return path;
+}
+
 int main(int argc, char **argv)
 {
 	struct options options;
 	struct error err = {0};
+	char **arguments;
 	int code;
 
 	if (open_missing_standard() < 0)
 		return EX_OSERR;
+	arguments = copy_arguments(argc, argv);
 	title_init(argc, argv);
 	log_open("preforkd", LOG_LEVEL_INFO);
 	if (options_parse(argc, argv, &options, &err) < 0) {
-		log_error("%s", err.text);
+		log_event(LOG_LEVEL_ERROR, MESSAGE_start_failed, NULL, "%s", err.text);
 		return err.code;
 	}
+	options.arguments = arguments;
+	options.program = own_program(arguments[0]);
+	log_set_instance(options.instance);
 	if (options.log_level_given)
 		log_set_level(options.log_level);
 	code = act(&options);

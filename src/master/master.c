@@ -1,27 +1,20 @@
 /* SPDX-License-Identifier: ISC */
 #include <config.h>
 
-#include <errno.h>
-#include <fcntl.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
-#include <systemd/sd-daemon.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/fd.h"
 #include "base/log.h"
-#include "base/title.h"
-#include "board/read.h"
 #include "master/crew.h"
-#include "master/load.h"
+#include "master/intent.h"
 #include "master/notify.h"
 #include "master/signals.h"
 #include "master/transaction.h"
+#include "master/upgrade.h"
+#include "master/verdict.h"
 
 #define STATUS_USEC UINT64_C(1000000)
 
@@ -92,11 +85,10 @@ static void remove_done(struct master *m)
 	}
 }
 
-static void end_recycle(struct master *m, int failed, const char *text)
+static void end_recycle(struct master *m, bool failed, const char *text)
 {
 	m->recycling = false;
-	log_line(failed ? LOG_LEVEL_ERROR : LOG_LEVEL_NOTICE, "recycle: %s", text);
-	board_verdict_finish(&m->board, VERDICT_RECYCLE, failed, text);
+	verdict_publish(m, VERDICT_RECYCLE, failed, text);
 }
 
 static void step_recycle(struct master *m)
@@ -113,11 +105,11 @@ static void step_recycle(struct master *m)
 			continue;
 		for (size_t j = 0; j < m->crew_count; j++)
 			crew_recycle_undo(m->crews[j]);
-		end_recycle(m, 1,
+		end_recycle(m, true,
 			    "new workers die before their first connection; the old ones stay");
 	}
 	if (m->recycling && old == 0)
-		end_recycle(m, 0, "every worker was replaced");
+		end_recycle(m, false, "every worker was replaced");
 }
 
 static void step(struct master *m)
@@ -133,6 +125,7 @@ static void step(struct master *m)
 	next = at < next ? at : next;
 	remove_done(m);
 	step_recycle(m);
+	upgrade_step(m);
 	if (m->stopping && m->crew_count == 0)
 		sd_event_exit(m->event, m->exit_code);
 	if (next != POOL_NEVER)
@@ -180,33 +173,56 @@ static int on_status(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
-void master_stop(struct master *m, const char *reason)
+/* A restart keeps the stored listeners for the next process: who waits there waits for that one. */
+static void on_intent(struct master *m, enum intent intent)
 {
-	bool again = m->stopping;
-
-	log_notice("%s: %s", reason, again ? "stopping at once" : "stopping");
-	if (!again) {
-		m->stopping = true;
-		board_verdict_begin(&m->board, VERDICT_STOP);
-		board_set_state(&m->board, MASTER_STOPPING);
-		notify_stopping(m);
-	}
-	if (m->transaction)
-		transaction_abort(m, EX_TEMPFAIL, "preforkd stops");
-	if (m->recycling)
-		end_recycle(m, 1, "preforkd stops");
-	for (size_t i = 0; i < m->crew_count; i++) {
-		if (again)
-			crew_kill(m->crews[i]);
-		else
-			crew_drain(m->crews[i]);
-	}
+	m->restarting = intent == INTENT_RESTART;
+	for (size_t i = 0; i < m->crew_count; i++)
+		crew_drain(m->crews[i]);
 	master_step_at(m, 0);
 }
 
-/* ---- begin and end ---- */
+static bool is_anything_stored(const struct master *m)
+{
+	for (size_t i = 0; i < m->crew_count; i++)
+		if (m->crews[i]->listener->stored)
+			return true;
+	return false;
+}
 
-static int add_sources(struct master *m)
+static void begin_stop(struct master *m)
+{
+	static const char why[] = "preforkd stops";
+
+	m->stopping = true;
+	board_verdict_begin(&m->board, VERDICT_STOP);
+	board_set_state(&m->board, MASTER_STOPPING);
+	notify_stopping(m);
+	if (m->transaction)
+		transaction_abort(m, EX_TEMPFAIL, why);
+	if (m->recycling || m->recycle_again)
+		end_recycle(m, true, why);
+	upgrade_abort(m, why);
+	if (is_anything_stored(m))
+		intent_ask(m, on_intent);
+	else
+		on_intent(m, INTENT_UNKNOWN);
+}
+
+void master_stop(struct master *m, const char *reason)
+{
+	log_event(LOG_LEVEL_NOTICE, MESSAGE_stopping, NULL, "%s: %s", reason,
+		  m->stopping ? "stopping at once" : "stopping");
+	if (!m->stopping) {
+		begin_stop(m);
+		return;
+	}
+	for (size_t i = 0; i < m->crew_count; i++)
+		crew_kill(m->crews[i]);
+	master_step_at(m, 0);
+}
+
+int master_add_sources(struct master *m)
 {
 	sd_event_source *source;
 	int r = sd_event_add_time(m->event, &m->step_timer, CLOCK_MONOTONIC, 0, 1, on_step, m);
@@ -215,139 +231,10 @@ static int add_sources(struct master *m)
 		r = sd_event_add_io(m->event, &source, m->wake[0], EPOLLIN, on_wake, m);
 	if (r >= 0)
 		r = signals_add(m);
-	if (r >= 0 && getenv("NOTIFY_SOCKET"))
+	if (r >= 0)
+		r = notify_open(m);
+	if (r >= 0 && m->notify)
 		r = sd_event_add_time_relative(m->event, &source, CLOCK_MONOTONIC, STATUS_USEC,
 					       100000, on_status, m);
-	if (r >= 0)
-		r = sd_event_set_watchdog(m->event, 1);
 	return r;
-}
-
-static int open_loop(struct master *m, struct error *err)
-{
-	int r;
-
-	if (pipe2(m->wake, O_CLOEXEC | O_NONBLOCK) < 0)
-		return error_set(err, EX_OSERR, "pipe: %s", strerror(errno));
-	signals_block();
-	r = sd_event_default(&m->event);
-	if (r >= 0)
-		r = add_sources(m);
-	if (r < 0)
-		return error_set(err, EX_OSERR, "event loop: %s", strerror(-r));
-	return 0;
-}
-
-/* A pidfd for each worker: as many descriptors as the hard limit lets us. */
-static void raise_descriptors(struct master *m)
-{
-	struct rlimit limit;
-
-	getrlimit(RLIMIT_NOFILE, &m->nofile);
-	limit = m->nofile;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-static unsigned most_starting(void)
-{
-	cpu_set_t set;
-	unsigned cpus =
-		sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
-
-	return cpus > 4 ? cpus : 4;
-}
-
-static int open_board(struct master *m, struct error *err)
-{
-	char directory[4096];
-	const char *path = m->options->runtime_directory;
-
-	if (!path) {
-		if (board_default_directory(m->options->instance, directory, sizeof(directory),
-					    err) < 0)
-			return -1;
-		path = directory;
-	}
-	return board_create(&m->board, path, m->options->instance, err);
-}
-
-static int fail(const struct error *err)
-{
-	log_error("%s", err->text);
-	return err->code;
-}
-
-static int run(struct master *m, struct config *config)
-{
-	struct error err = {0};
-	int r;
-
-	if (open_board(m, &err) < 0 || open_loop(m, &err) < 0) {
-		config_free(config);
-		return fail(&err);
-	}
-	if (transaction_begin(m, config, &err) < 0)
-		return fail(&err);
-	r = sd_event_loop(m->event);
-	if (r < 0) {
-		error_set(&err, EX_SOFTWARE, "event loop: %s", strerror(-r));
-		return fail(&err);
-	}
-	return r;
-}
-
-static void tear_down(struct master *m)
-{
-	if (m->stopping) {
-		board_verdict_finish(&m->board, VERDICT_STOP, 0, "stopped");
-		log_notice("stopped");
-	}
-	for (size_t i = 0; i < m->crew_count; i++) {
-		crew_kill(m->crews[i]);
-		crew_free(m->crews[i]);
-	}
-	if (m->board.master)
-		board_set_state(&m->board, MASTER_GONE);
-	board_remove(&m->board);
-	free(m->crews);
-	sd_event_source_unref(m->step_timer);
-	sd_event_unref(m->event);
-	fd_close(&m->wake[0]);
-	fd_close(&m->wake[1]);
-}
-
-static void set_title(const char *instance)
-{
-	char text[BOARD_NAME_MAX + 32];
-
-	snprintf(text, sizeof(text), "preforkd: master [%s]", instance);
-	title_set(text);
-}
-
-int master_run(const struct options *options)
-{
-	/* Not on the stack: what is not used of its tables is no memory, in no worker. */
-	static struct master m;
-	struct error_list errors = {0};
-	struct config *config = load_config(options, &errors);
-	int code;
-
-	if (!config) {
-		for (size_t i = 0; errors.texts && errors.texts[i]; i++)
-			log_error("%s", errors.texts[i]);
-		code = errors.code;
-		error_list_free(&errors);
-		return code;
-	}
-	m.options = options;
-	m.wake[0] = m.wake[1] = -1;
-	m.board.master_fd = m.board.readonly_fd = -1;
-	m.random = (uint32_t)master_now() ^ (uint32_t)getpid();
-	m.max_starting = most_starting();
-	raise_descriptors(&m);
-	set_title(options->instance);
-	code = run(&m, config);
-	tear_down(&m);
-	return code;
 }

@@ -10,19 +10,31 @@
 
 #include "board/board.h"
 #include "config/config.h"
+#include "config/passed.h"
 #include "config/options.h"
 
 struct crew;
+struct notify;
+struct question;
 struct transaction;
+struct upgrade;
 
 struct master {
 	const struct options *options;
 	sd_event *event;
+	struct notify *notify;     /* to the service manager, or NULL */
+	struct question *question; /* to it, not answered yet, or NULL */
 	struct board board;
 	struct crew **crews; /* in the order of the configuration, those that leave behind */
 	size_t crew_count;
 	struct transaction *transaction; /* a load under way, or NULL */
-	uint32_t generation;             /* of the last successful load */
+	struct upgrade *upgrade;         /* one that is asked for, or NULL */
+	bool upgrade_again;              /* one more was asked for meanwhile */
+	struct passed passed;            /* sockets it was started with */
+	uint64_t exit_idle;              /* microseconds without a client, then it ends; 0: never */
+	sd_event_source *idle_timer;
+	uint32_t generation; /* of the last successful load */
+	unsigned log_level;  /* enum log_level */
 	int wake[2]; /* a pipe: a worker became ready. Its flags are each end's own, as an eventfd's
 			are not */
 	sd_event_source *step_timer; /* the next thing to do */
@@ -30,8 +42,10 @@ struct master {
 	unsigned max_starting;
 	uint32_t random;
 	bool reload_again; /* a reload was asked for during another */
+	bool recycle_again; /* a recycle was asked for during an upgrade's load */
 	bool recycling;
 	bool stopping;
+	bool restarting; /* while stopping: systemd keeps what is in the FD store */
 	int exit_code;
 	uint16_t udp_users[65536]; /* pools that listen there */
 	char status[256];          /* the last STATUS= sent */
@@ -42,8 +56,15 @@ struct master {
  * code. */
 int master_run(const struct options *options);
 
+/* The loop's sources: steps, wake-ups, signals, the service manager. Returns 0, or a negative
+ * errno.
+ */
+int master_add_sources(struct master *m);
+
 /* Has the event loop call master_step() now, or at the latest at `usec` (CLOCK_MONOTONIC). */
 void master_step_at(struct master *m, uint64_t usec);
+/* Where the board is; `room` is for the default. NULL with err. */
+const char *master_directory(const struct master *m, char *room, size_t size, struct error *err);
 /* CLOCK_MONOTONIC in microseconds, not the loop's cached time. */
 uint64_t master_now(void);
 /* A number that differs between workers, for jitter. */

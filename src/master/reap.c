@@ -13,6 +13,57 @@
 /* Workers that left in a row, unasked and without a client, before that is a failure. */
 #define EMPTY_EXITS_MOST 20
 
+struct log_about crew_about(const struct crew *crew, const struct worker *worker)
+{
+	return (struct log_about){
+		.service = crew->service->name,
+		.address = crew->listener->address,
+		.worker = worker ? worker->pid : 0,
+	};
+}
+
+/* A full pool may fail again the next moment: it is healthy when it stays full for as long as it
+ * had paused. */
+static void tell_healthy(struct crew *crew)
+{
+	const struct log_about about = crew_about(crew, NULL);
+
+	crew->degraded_said = false;
+	log_event(LOG_LEVEL_NOTICE, MESSAGE_pool_healthy, &about,
+		  "service \"%s\" [%s]: healthy again, %u worker%s ready", crew->service->name,
+		  crew->listener->address, crew->counts.ready, crew->counts.ready == 1 ? "" : "s");
+}
+
+static void tell_degraded(struct crew *crew)
+{
+	const struct log_about about = crew_about(crew, NULL);
+	const struct pool_health *health = &crew->health;
+
+	crew->degraded_said = true;
+	log_event(LOG_LEVEL_WARNING, MESSAGE_pool_degraded, &about,
+		  "service \"%s\" [%s]: degraded: the next worker is tried in %llu ms, then with "
+		  "growing pauses",
+		  crew->service->name, crew->listener->address,
+		  (unsigned long long)(health->retry - health->last_failure) / 1000);
+}
+
+uint64_t crew_tell_health(struct crew *crew, uint64_t now)
+{
+	const struct pool_health *health = &crew->health;
+	uint64_t calm = health->retry + (health->retry - health->last_failure);
+
+	if (crew->state != CREW_SERVING)
+		return POOL_NEVER;
+	if (crew_is_degraded(crew) && !crew->degraded_said)
+		tell_degraded(crew);
+	if (!crew->degraded_said || !crew_is_full(crew))
+		return POOL_NEVER;
+	if (health->failures > 0 && now < calm)
+		return calm;
+	tell_healthy(crew);
+	return POOL_NEVER;
+}
+
 static void describe(const siginfo_t *info, char *text, size_t room)
 {
 	if (info->si_code == CLD_EXITED)
@@ -30,19 +81,22 @@ static void describe(const siginfo_t *info, char *text, size_t room)
 static void log_death(const struct worker *w, const siginfo_t *info, int open)
 {
 	const struct crew *crew = w->crew;
+	const struct log_about about = crew_about(crew, w);
 	bool left = info->si_code == CLD_EXITED && info->si_status == 0;
+	bool normal = left && w->ready && !open;
 	char cause[128];
 
 	if (w->killed)
 		snprintf(cause, sizeof(cause), "killed after stop_timeout or by a second stop");
 	else
 		describe(info, cause, sizeof(cause));
-	log_line(left && w->ready && !open ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING,
-		 "service \"%s\" [%s]: worker %d %s%s%s%s", crew->service->name,
-		 crew->listener->address, (int)w->pid, cause,
-		 open > 0 ? " while it served a client" : "",
-		 w->ready ? "" : " before it was ready",
-		 open < 0 ? "; its counters made no sense and are dropped" : "");
+	log_event(normal ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING,
+		  normal ? MESSAGE_none : MESSAGE_worker_died, &about,
+		  "service \"%s\" [%s]: worker %d %s%s%s%s", crew->service->name,
+		  crew->listener->address, (int)w->pid, cause,
+		  open > 0 ? " while it served a client" : "",
+		  w->ready ? "" : " before it was ready",
+		  open < 0 ? "; its counters made no sense and are dropped" : "");
 }
 
 static void forget_worker(struct worker *w)

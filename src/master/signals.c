@@ -10,6 +10,8 @@
 #include "master/crew.h"
 #include "master/signals.h"
 #include "master/transaction.h"
+#include "master/upgrade.h"
+#include "master/verdict.h"
 
 static void on_stop(struct master *m, int signal)
 {
@@ -26,6 +28,31 @@ static void on_reload(struct master *m, int signal)
 		transaction_begin_reload(m);
 }
 
+static const char *why_no_recycle(const struct master *m)
+{
+	if (m->generation == 0)
+		return "preforkd still starts";
+	for (size_t i = 0; i < m->crew_count; i++)
+		if (m->crews[i]->adopted && m->crews[i]->state == CREW_SERVING)
+			return "the upgrade has not loaded its configuration; reload first";
+	return NULL;
+}
+
+static void recycle(struct master *m)
+{
+	const char *refusal = why_no_recycle(m);
+
+	if (refusal) {
+		verdict_publish(m, VERDICT_RECYCLE, true, refusal);
+		return;
+	}
+	m->recycling = true;
+	for (size_t i = 0; i < m->crew_count; i++)
+		if (m->crews[i]->state == CREW_SERVING)
+			crew_recycle(m->crews[i]);
+	master_step_at(m, 0);
+}
+
 static void on_recycle(struct master *m, int signal)
 {
 	(void)signal;
@@ -34,15 +61,25 @@ static void on_recycle(struct master *m, int signal)
 	/* One that comes during another begins anew: what was young is old now. */
 	board_verdict_begin(&m->board, VERDICT_RECYCLE);
 	board_add(&m->board, INSTANCE_recycles, 1);
-	if (m->generation == 0) {
-		board_verdict_finish(&m->board, VERDICT_RECYCLE, 1, "preforkd still starts");
+	/* The workers of before are not ours to replace, and those to come started too early. */
+	if (m->transaction && m->transaction->kind == TRANSACTION_UPGRADE)
+		m->recycle_again = true;
+	else
+		recycle(m);
+}
+
+void signals_resume_recycle(struct master *m)
+{
+	if (!m->recycle_again)
 		return;
-	}
-	m->recycling = true;
-	for (size_t i = 0; i < m->crew_count; i++)
-		if (m->crews[i]->state == CREW_SERVING)
-			crew_recycle(m->crews[i]);
-	master_step_at(m, 0);
+	m->recycle_again = false;
+	recycle(m);
+}
+
+static void on_upgrade(struct master *m, int signal)
+{
+	(void)signal;
+	upgrade_ask(m);
 }
 
 static void ignore(struct master *m, int signal)
@@ -55,8 +92,8 @@ static const struct {
 	int signal;
 	void (*action)(struct master *m, int signal);
 } table[] = {
-	{SIGTERM, on_stop},    {SIGINT, on_stop}, {SIGQUIT, on_stop}, {SIGHUP, on_reload},
-	{SIGUSR1, on_recycle}, {SIGUSR2, ignore}, {SIGWINCH, ignore}, {SIGPIPE, ignore},
+	{SIGTERM, on_stop},    {SIGINT, on_stop},     {SIGQUIT, on_stop}, {SIGHUP, on_reload},
+	{SIGUSR1, on_recycle}, {SIGUSR2, on_upgrade}, {SIGWINCH, ignore}, {SIGPIPE, ignore},
 };
 #define TABLE_SIZE (sizeof(table) / sizeof(table[0]))
 

@@ -9,5 +9,7 @@
 void signals_block(void);
 /* Adds them to the event loop. Returns 0, or a negative errno. */
 int signals_add(struct master *m);
+/* The recycle that was asked for during the load of an upgrade. */
+void signals_resume_recycle(struct master *m);
 
 #endif

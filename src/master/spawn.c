@@ -55,7 +55,7 @@ static void fill_job(struct worker_job *job, const struct crew *crew)
 	*job = (struct worker_job){
 		.service = s->name,
 		.title = crew->title,
-		.subject = crew->subject,
+		.address = crew->listener->address,
 		.master = getpid(),
 		.listener = crew->listener->fd,
 		.type = crew->listener->endpoint.type,
@@ -73,8 +73,7 @@ static void fill_job(struct worker_job *job, const struct crew *crew)
 	fill_process(job, crew);
 }
 
-/* What systemd told the master is none of a worker's business. */
-static void forget_environment(void)
+void spawn_forget_environment(void)
 {
 	static const char *const names[] = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID",
 					    "LISTEN_FDS",    "LISTEN_PID",    "LISTEN_FDNAMES"};
@@ -89,6 +88,11 @@ static int on_child(sd_event_source *source, const siginfo_t *info, void *userda
 	(void)source;
 	crew_reap(userdata, info);
 	return 0;
+}
+
+int worker_watch(struct worker *w)
+{
+	return sd_event_add_child(w->crew->master->event, &w->child, w->pid, WEXITED, on_child, w);
 }
 
 /* One that is forked and not yet in the books. */
@@ -122,7 +126,7 @@ static int fork_one(struct crew *crew, struct worker_job *job, struct newborn *n
 	job->recycle_after = n->recycle_after;
 	n->pid = fork_for(crew);
 	if (n->pid == 0) {
-		forget_environment();
+		spawn_forget_environment();
 		worker_run(job);
 	}
 	if (n->pid < 0) {
@@ -146,7 +150,7 @@ static int enlist(struct crew *crew, const struct newborn *n)
 			     .slot = n->slot,
 			     .epoch = crew->epoch,
 			     .forked_usec = master_now()};
-	r = sd_event_add_child(m->event, &w->child, w->pid, WEXITED, on_child, w);
+	r = worker_watch(w);
 	if (r < 0) {
 		/* Without a watch it could end unseen: better none. */
 		kill(w->pid, SIGKILL);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,14 +13,20 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "master/loader.h"
+#include "master/idle.h"
 #include "master/load.h"
 #include "master/notify.h"
+#include "master/signals.h"
+#include "master/store.h"
 #include "master/transaction.h"
+#include "master/upgrade.h"
+#include "master/verdict.h"
+
+#define LOAD_LIMIT_USEC (UINT64_C(60) * 1000000)
 
 static void transaction_free(struct transaction *t)
 {
-	loader_cancel(t->loader);
+	child_cancel(t->loader);
 	for (int i = 0; i < 2; i++) {
 		fd_close(&t->gate[i]);
 		fd_close(&t->report[i]);
@@ -31,11 +38,12 @@ static void transaction_free(struct transaction *t)
 	free(t);
 }
 
-static struct transaction *transaction_new(struct master *m)
+static struct transaction *transaction_new(struct master *m, enum transaction_kind kind)
 {
 	struct transaction *t = mem_new(1, sizeof(*t));
 
-	*t = (struct transaction){.gate = {-1, -1}, .report = {-1, -1}, .begun = master_now()};
+	*t = (struct transaction){
+		.kind = kind, .gate = {-1, -1}, .report = {-1, -1}, .begun = master_now()};
 	m->transaction = t;
 	return t;
 }
@@ -66,44 +74,47 @@ static void adopt_crews(struct master *m, struct crew **crews, size_t count)
 	m->crew_count += count;
 }
 
-/* A line for each mistake. */
-static void log_result(int code, const char *text)
+static void publish_result(struct master *m, enum transaction_kind kind, int code, const char *text)
 {
-	while (*text) {
-		size_t length = strcspn(text, "\n");
+	bool upgrade = kind == TRANSACTION_UPGRADE;
 
-		log_line(code ? LOG_LEVEL_ERROR : LOG_LEVEL_NOTICE, "reload: %.*s", (int)length,
-			 text);
-		text += length + (text[length] == '\n');
-	}
+	board_add(&m->board, upgrade ? INSTANCE_upgrades_failed : INSTANCE_reloads_failed,
+		  code ? 1 : 0);
+	verdict_publish(m, upgrade ? VERDICT_UPGRADE : VERDICT_RELOAD, code != 0, text);
 }
 
-/* Result of a reload to those who asked; the first load has no one but its exit code. */
-static void conclude(struct master *m, bool initial, int code, const char *text)
+/* The result, to those who asked. */
+static void conclude(struct master *m, enum transaction_kind kind, int code, const char *text)
 {
+	bool initial = kind == TRANSACTION_START;
+
 	/* A stop during the start is no failure of either. */
 	if (initial && code && m->stopping)
 		return;
 	if (initial && code) {
-		log_error("%s", text);
+		log_event(LOG_LEVEL_ERROR, MESSAGE_start_failed, NULL, "%s", text);
+		notify_failed(m, code, text);
 		m->exit_code = code;
 		sd_event_exit(m->event, code);
 		return;
 	}
-	if (!initial) {
-		log_result(code, text);
-		board_add(&m->board, INSTANCE_reloads_failed, code ? 1 : 0);
-		board_verdict_finish(&m->board, VERDICT_RELOAD, code, text);
-	}
+	if (!initial)
+		publish_result(m, kind, code, text);
 	/* What is to be said then was said: STOPPING. */
 	if (m->stopping)
 		return;
+	if (initial)
+		log_event(LOG_LEVEL_INFO, MESSAGE_started, NULL, "preforkd %s is ready",
+			  PACKAGE_VERSION);
 	board_set_state(&m->board, MASTER_RUNNING);
 	notify_ready(m);
 	if (m->reload_again) {
 		m->reload_again = false;
 		transaction_begin_reload(m);
 	}
+	upgrade_resume(m);
+	signals_resume_recycle(m);
+	idle_rearm(m);
 }
 
 static void undo(struct master *m, struct transaction *t)
@@ -124,14 +135,14 @@ static void undo(struct master *m, struct transaction *t)
 void transaction_abort(struct master *m, int code, const char *reason)
 {
 	struct transaction *t = m->transaction;
-	bool initial = t->initial;
+	enum transaction_kind kind = t->kind;
 
 	undo(m, t);
-	conclude(m, initial, code, reason);
+	conclude(m, kind, code, reason);
 	master_step_at(m, 0);
 }
 
-static size_t retire_old(const struct transaction *t)
+static size_t retire_old(struct master *m, const struct transaction *t)
 {
 	size_t dropped = 0;
 
@@ -141,10 +152,12 @@ static size_t retire_old(const struct transaction *t)
 		dropped += t->fates[i] == RELOAD_DROPPED && crew->state == CREW_SERVING;
 		if (crew->state == CREW_LEAVING)
 			continue; /* dropped before */
-		if (t->fates[i] == RELOAD_REPLACED)
+		if (t->fates[i] == RELOAD_REPLACED) {
 			crew_leave(crew);
-		else if (t->fates[i] == RELOAD_DROPPED)
+		} else if (t->fates[i] == RELOAD_DROPPED) {
+			store_drop(m, crew->listener);
 			crew_drain(crew);
+		}
 	}
 	return dropped;
 }
@@ -194,7 +207,7 @@ static void restore_listeners(const struct transaction *t)
 		const struct crew *crew = t->old[i];
 		struct error ignored;
 
-		if (t->fates[i] != RELOAD_REPLACED)
+		if (t->fates[i] != RELOAD_REPLACED || crew->adopted)
 			continue;
 		listener_apply(crew->listener, crew->service, &ignored);
 		listener_listen(crew->listener, crew->service, &ignored);
@@ -208,11 +221,14 @@ static void tell_addresses(const struct transaction *t)
 	for (size_t i = 0; i < t->crew_count; i++) {
 		const struct crew *crew = t->crews[i];
 
+		const struct log_about about = crew_about(crew, NULL);
+
 		if (crew->state == CREW_GATED)
-			log_info("service \"%s\": listening on %s (%llu worker%s)",
-				 crew->service->name, crew->listener->address,
-				 (unsigned long long)crew->service->workers,
-				 crew->service->workers == 1 ? "" : "s");
+			log_event(LOG_LEVEL_INFO, MESSAGE_listening, &about,
+				  "service \"%s\": listening on %s (%llu worker%s)",
+				  crew->service->name, crew->listener->address,
+				  (unsigned long long)crew->service->workers,
+				  crew->service->workers == 1 ? "" : "s");
 	}
 }
 
@@ -221,6 +237,7 @@ static void set_log_level(struct master *m, const struct config *config)
 	enum log_level level = m->options->log_level_given ? m->options->log_level
 							   : (enum log_level)config->log_level;
 
+	m->log_level = level;
 	log_set_level(level);
 	board_set_log_level(&m->board, level);
 }
@@ -230,7 +247,7 @@ static void commit(struct master *m)
 	struct transaction *t = m->transaction;
 	struct error err;
 	char text[200];
-	bool initial = t->initial;
+	enum transaction_kind kind = t->kind;
 	size_t dropped = 0;
 
 	if (listen_all(t, &err) < 0) {
@@ -242,18 +259,21 @@ static void commit(struct master *m)
 	board_set(&m->board, INSTANCE_generation, m->generation);
 	set_log_level(m, t->held->config);
 	tell_addresses(t);
-	dropped = retire_old(t);
+	m->exit_idle = t->held->config->exit_idle;
+	dropped = retire_old(m, t);
 	for (size_t i = 0; i < t->crew_count; i++)
 		if (t->crews[i]->state == CREW_GATED)
 			crew_serve(t->crews[i], m->generation);
 	reorder(m, t);
-	snprintf(text, sizeof(text), "generation %u: %u kept, %u replaced, %u added, %zu dropped",
-		 m->generation, t->actions[RELOAD_KEEP],
-		 t->actions[RELOAD_REPLACE] + t->actions[RELOAD_TAKE], t->actions[RELOAD_ADD],
-		 dropped);
+	snprintf(text, sizeof(text), "%sgeneration %u: %u kept, %u replaced, %u added, %zu dropped",
+		 kind == TRANSACTION_UPGRADE ? "version " PACKAGE_VERSION ", " : "", m->generation,
+		 t->actions[RELOAD_KEEP], t->actions[RELOAD_REPLACE] + t->actions[RELOAD_TAKE],
+		 t->actions[RELOAD_ADD], dropped);
 	transaction_free(t); /* closes the gate's other end: it opens */
 	m->transaction = NULL;
-	conclude(m, initial, 0, text);
+	store_drop_unclaimed(m);
+	store_sync(m);
+	conclude(m, kind, 0, text);
 	master_step_at(m, 0);
 }
 
@@ -337,17 +357,40 @@ uint64_t transaction_step(struct master *m, uint64_t now)
 
 int transaction_begin(struct master *m, struct config *config, struct error *err)
 {
-	struct transaction *t = transaction_new(m);
+	struct transaction *t = transaction_new(m, TRANSACTION_START);
 	int status;
 
-	t->initial = true;
 	status = prepare(m, t, config, err);
 	if (status < 0)
 		undo(m, t);
 	return status;
 }
 
-static void on_loaded(struct master *m, const char *bytes, size_t size)
+static int load_in_child(struct master *m, int out)
+{
+	size_t size;
+	char *bytes = load_pack(m->options, &m->passed, &size);
+
+	return fd_write_all(out, bytes, size) < 0 ? EX_OSERR : 0;
+}
+
+/* NULL with errors. */
+static struct config *loaded(const struct child_result *result, struct error_list *errors)
+{
+	char how[64];
+
+	if (result->late)
+		error_list_add(errors, EX_TEMPFAIL,
+			       "the load of the configuration took longer than 60 s");
+	else if (result->code != CLD_EXITED || result->status != 0)
+		error_list_add(errors, EX_SOFTWARE, "the load of the configuration crashed: it %s",
+			       child_describe(result, how, sizeof(how)));
+	else
+		return load_unpack(result->bytes, result->size, errors);
+	return NULL;
+}
+
+static void on_loaded(struct master *m, const struct child_result *result)
 {
 	struct transaction *t = m->transaction;
 	struct error_list errors = {0};
@@ -356,7 +399,7 @@ static void on_loaded(struct master *m, const char *bytes, size_t size)
 	char *text;
 
 	t->loader = NULL;
-	config = load_unpack(bytes, size, &errors);
+	config = loaded(result, &errors);
 	if (!config) {
 		text = error_list_join(&errors);
 		transaction_abort(m, errors.code, text ? text : "out of memory");
@@ -367,21 +410,30 @@ static void on_loaded(struct master *m, const char *bytes, size_t size)
 	error_list_free(&errors);
 }
 
-void transaction_begin_reload(struct master *m)
+static void begin_load(struct master *m, enum transaction_kind kind)
 {
-	struct transaction *t;
+	struct transaction *t = transaction_new(m, kind);
 	struct error err;
 
+	board_set_state(&m->board, MASTER_RELOADING);
+	notify_reloading(m);
+	t->loader = child_start(m, load_in_child, on_loaded, LOAD_LIMIT_USEC, &err);
+	if (!t->loader)
+		transaction_abort(m, err.code, err.text);
+}
+
+void transaction_begin_reload(struct master *m)
+{
 	if (m->transaction) {
 		m->reload_again = true;
 		return;
 	}
-	t = transaction_new(m);
 	board_add(&m->board, INSTANCE_reloads, 1);
 	board_verdict_begin(&m->board, VERDICT_RELOAD);
-	board_set_state(&m->board, MASTER_RELOADING);
-	notify_reloading(m);
-	t->loader = loader_start(m, on_loaded, &err);
-	if (!t->loader)
-		transaction_abort(m, err.code, err.text);
+	begin_load(m, TRANSACTION_RELOAD);
+}
+
+void transaction_begin_upgrade(struct master *m)
+{
+	begin_load(m, TRANSACTION_UPGRADE);
 }

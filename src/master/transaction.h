@@ -11,12 +11,19 @@
 #ifndef MASTER_TRANSACTION_H
 #define MASTER_TRANSACTION_H
 
+#include "master/child.h"
 #include "master/crew.h"
-#include "master/loader.h"
 #include "master/reload.h"
 
+enum transaction_kind {
+	TRANSACTION_START,
+	TRANSACTION_RELOAD,
+	TRANSACTION_UPGRADE, /* the new binary replaces the workers of the one before */
+};
+
 struct transaction {
-	struct loader *loader; /* while the child loads */
+	enum transaction_kind kind;
+	struct child *loader; /* while the child loads */
 	struct held_config *held;
 	struct crew **crews; /* the next generation: new ones and kept ones, in order */
 	size_t crew_count;
@@ -26,7 +33,6 @@ struct transaction {
 	unsigned actions[RELOAD_ADD + 1]; /* how many of each */
 	int gate[2], report[2];
 	uint64_t begun;
-	bool initial;
 };
 
 /* The first generation, of a configuration that was loaded (taken over). Returns 0, or -1 with err.
@@ -34,6 +40,8 @@ struct transaction {
 int transaction_begin(struct master *m, struct config *config, struct error *err);
 /* A reload; its result is a verdict. */
 void transaction_begin_reload(struct master *m);
+/* The first generation after an upgrade; its result is that verdict, which is begun. */
+void transaction_begin_upgrade(struct master *m);
 /* Looks whether it can be committed or has failed. Returns when to look again. */
 uint64_t transaction_step(struct master *m, uint64_t now);
 /* Undoes it: the generation before serves on. */

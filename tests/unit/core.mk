@@ -2,11 +2,16 @@
 if WITH_TESTS
 core_tests = \
 	tests/unit/test_board \
+	tests/unit/test_board_adopt \
 	tests/unit/test_board_files \
 	tests/unit/test_board_hostile \
 	tests/unit/test_config \
 	tests/unit/test_config_pack \
 	tests/unit/test_guard \
+	tests/unit/test_intent \
+	tests/unit/test_notify \
+	tests/unit/test_outbox \
+	tests/unit/test_passed \
 	tests/unit/test_pool \
 	tests/unit/test_pool_health \
 	tests/unit/test_reload_plan \
@@ -17,6 +22,10 @@ TESTS += $(core_tests)
 tests_unit_test_board_SOURCES = tests/unit/test_board.c tests/unit/test_board.h
 tests_unit_test_board_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_board_LDADD = libboard.la libbase.la $(CHECK_LIBS)
+
+tests_unit_test_board_adopt_SOURCES = tests/unit/test_board_adopt.c tests/unit/test_board.h
+tests_unit_test_board_adopt_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_board_adopt_LDADD = libboard.la libbase.la $(CHECK_LIBS)
 
 tests_unit_test_board_files_SOURCES = tests/unit/test_board_files.c tests/unit/test_board.h
 tests_unit_test_board_files_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
@@ -37,6 +46,22 @@ tests_unit_test_config_pack_LDADD = libconfig.la libbase.la $(CONFUSE_LIBS) $(CH
 tests_unit_test_guard_SOURCES = tests/unit/test_guard.c
 tests_unit_test_guard_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_guard_LDADD = libworker.la libbase.la $(CHECK_LIBS)
+
+tests_unit_test_intent_SOURCES = tests/unit/test_intent.c
+tests_unit_test_intent_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_intent_LDADD = libmaster.la libbase.la $(SYSTEMD_LIBS) $(CHECK_LIBS)
+
+tests_unit_test_notify_SOURCES = tests/unit/test_notify.c
+tests_unit_test_notify_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_notify_LDADD = $(preforkd_LDADD) $(CHECK_LIBS)
+
+tests_unit_test_outbox_SOURCES = tests/unit/test_outbox.c
+tests_unit_test_outbox_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_outbox_LDADD = libmaster.la libbase.la $(SYSTEMD_LIBS) $(CHECK_LIBS)
+
+tests_unit_test_passed_SOURCES = tests/unit/test_passed.c
+tests_unit_test_passed_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_passed_LDADD = libmaster.la libbase.la $(SYSTEMD_LIBS) $(CHECK_LIBS)
 
 tests_unit_test_pool_SOURCES = tests/unit/test_pool.c
 tests_unit_test_pool_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)

@@ -9,7 +9,7 @@ static struct config *rich_config(void)
 	struct error_list errors = {0};
 	struct config *config = build(rich_entries());
 
-	config_resolve(config, &errors);
+	config_resolve(config, NULL, &errors);
 	ck_assert_msg(errors.count == 0, "%s", errors.count ? errors.texts[0] : "");
 	return config;
 }

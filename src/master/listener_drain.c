@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: ISC */
+/* A listener that is given up: its door is closed, who waits inside is still served. */
+#include <config.h>
+
+#include <linux/filter.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include "master/listener.h"
+
+/* Drops segments that ask for a new connection (SYN without ACK) and lets the rest pass, so that
+ * handshakes under way and open connections go on. A TCP socket's filter sees the packet from the
+ * TCP header on. */
+static void filter_handshakes(int fd)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
+	};
+	struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
+
+	setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
+}
+
+static void filter_all(int fd)
+{
+	struct sock_filter code[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
+	struct sock_fprog program = {.len = 1, .filter = code};
+
+	setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
+}
+
+void listener_refuse_new(struct listener *l)
+{
+	if (l->draining)
+		return;
+	l->draining = true;
+	listener_remove_path(l);
+	if (listener_is_inet(l) && l->endpoint.type == SOCK_STREAM)
+		filter_handshakes(l->fd);
+	else if (listener_is_inet(l))
+		filter_all(l->fd);
+	else if (!listener_has_path(l) && l->endpoint.type != SOCK_DGRAM)
+		listen(l->fd, 0); /* an abstract name cannot be unlinked: let them wait outside */
+}
+
+/* A path that is unlinked cannot be had back; another socket can be bound there. */
+bool listener_can_reopen(const struct listener *l)
+{
+	return !l->draining || listener_is_inet(l);
+}
+
+void listener_reopen(struct listener *l)
+{
+	const int unused = 0;
+
+	if (!l->draining || !listener_is_inet(l))
+		return;
+	setsockopt(l->fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof(unused));
+	l->draining = false;
+}
+
+bool listener_is_empty(const struct listener *l)
+{
+	struct pollfd p = {.fd = l->fd, .events = POLLIN};
+
+	return poll(&p, 1, 0) <= 0 || !(p.revents & POLLIN);
+}
+
+int listener_queue(const struct listener *l)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	if (!listener_is_inet(l) || l->endpoint.type != SOCK_STREAM ||
+	    getsockopt(l->fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
+		return -1;
+	return (int)info.tcpi_unacked;
+}
+
+bool listener_port_is_fixed(const struct listener *l)
+{
+	if (l->endpoint.addr.any.sa_family == AF_INET)
+		return l->endpoint.addr.in.sin_port != 0;
+	if (l->endpoint.addr.any.sa_family == AF_INET6)
+		return l->endpoint.addr.in6.sin6_port != 0;
+	return true;
+}

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: ISC */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "master/crew.h"
+#include "master/passed.h"
+#include "master/state.h"
+
+struct state {
+	struct master *m;
+	struct listener **listeners; /* each once; its users are its pools */
+	size_t listener_count;
+	struct listener *listener; /* of the last line */
+	struct crew *crew;         /* of the last line */
+	bool other_layout;         /* the board is new: slots of before mean nothing */
+	bool complete;
+	bool *pools, *slots; /* claimed */
+	int old_board[3];
+	char version[BOARD_NAME_MAX];
+};
+
+/* ---- lines ---- */
+
+static int take_version(struct state *s, const char *line)
+{
+	return sscanf(line, "%63s", s->version) == 1 ? 0 : -1;
+}
+
+static int take_nofile(struct state *s, const char *line)
+{
+	uint64_t now, most;
+
+	if (sscanf(line, "%" SCNu64 " %" SCNu64, &now, &most) != 2)
+		return -1;
+	s->m->nofile = (struct rlimit){.rlim_cur = (rlim_t)now, .rlim_max = (rlim_t)most};
+	return 0;
+}
+
+static int take_generation(struct state *s, const char *line)
+{
+	return sscanf(line, "%u", &s->m->generation) == 1 ? 0 : -1;
+}
+
+static int take_log_level(struct state *s, const char *line)
+{
+	if (sscanf(line, "%u", &s->m->log_level) != 1)
+		return -1;
+	log_set_level((enum log_level)s->m->log_level);
+	return 0;
+}
+
+static int take_again(struct state *s, const char *line)
+{
+	int reload, upgrade;
+
+	if (sscanf(line, "%d %d", &reload, &upgrade) != 2)
+		return -1;
+	s->m->reload_again = reload != 0;
+	s->m->upgrade_again = upgrade != 0;
+	return 0;
+}
+
+static int take_board(struct state *s, const char *line)
+{
+	struct error err = {0};
+	struct master *m = s->m;
+	char room[4096];
+	const char *directory = master_directory(m, room, sizeof(room), &err);
+	int *fds = s->old_board, result = -1;
+
+	if (sscanf(line, "%d %d %d", &fds[0], &fds[1], &fds[2]) != 3)
+		return -1;
+	if (directory)
+		result = board_adopt(&m->board, directory, fds[0], fds[1], fds[2], &err);
+	if (result < 0)
+		log_error("%s; a new board", err.text);
+	if (result == 1)
+		return 0;
+	s->other_layout = true;
+	if (result == 0)
+		log_notice("the board has another layout in this version: a new one, whose "
+			   "counters begin anew");
+	if (!directory || board_create(&m->board, directory, m->options->instance, &err) < 0) {
+		log_error("%s", err.text);
+		return -1;
+	}
+	for (int i = 0; i < 3; i++)
+		fd_close(&fds[i]);
+	return 0;
+}
+
+/* Who waits for it since the old board. */
+static int take_verdict(struct state *s, const char *line)
+{
+	uint32_t number;
+
+	if (sscanf(line, "%" SCNu32, &number) != 1)
+		return -1;
+	if (s->other_layout)
+		board_verdict_resume(&s->m->board, VERDICT_UPGRADE, number);
+	return 0;
+}
+
+static int take_passed(struct state *s, const char *line)
+{
+	char name[256] = "";
+	int fd;
+
+	/* systemd allows spaces in it. */
+	if (sscanf(line, "%d%*1[ ]%255[^\n]", &fd, name) < 1)
+		return -1;
+	passed_add(&s->m->passed, fd, name);
+	return 0;
+}
+
+/* Where what was configured differs from what it is bound to: the kernel chose the port. */
+static void find_configured(struct endpoint *endpoint, const char *text)
+{
+	char bound[ADDRESS_TEXT_MAX];
+	struct endpoint *list = NULL;
+	struct address address;
+	struct error ignored;
+	size_t count = 0;
+
+	if (strcmp(endpoint_format(endpoint, bound), text) == 0)
+		return;
+	if (address_parse(text, &address, &ignored) == 0 &&
+	    address_resolve_listen(&address, &list, &count, &ignored) == 0 && count > 0)
+		*endpoint = list[0];
+	free(list);
+}
+
+/* The pools that share a listener name it each. */
+static bool find_listener(struct state *s, int fd)
+{
+	for (size_t i = 0; i < s->listener_count; i++) {
+		if (s->listeners[i]->fd != fd)
+			continue;
+		s->listener = s->listeners[i];
+		s->listener->users++;
+		return true;
+	}
+	return false;
+}
+
+static int take_listener(struct state *s, const char *line)
+{
+	char stored[PASSED_NAME_MAX], configured[ADDRESS_TEXT_MAX];
+	int fd, passed, draining, owns_path;
+	uint64_t dev, ino;
+	struct endpoint endpoint;
+	struct listener *l;
+
+	if (sscanf(line, "%d %d %d %d %" SCNu64 " %" SCNu64 " %127s %299[^\n]", &fd, &passed,
+		   &draining, &owns_path, &dev, &ino, stored, configured) != 8)
+		return -1;
+	if (find_listener(s, fd))
+		return 0;
+	if (endpoint_of_socket(fd, &endpoint) < 0)
+		return -1;
+	find_configured(&endpoint, configured);
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	l = listener_adopt(&endpoint, fd, passed != 0, strcmp(stored, "-") ? stored : NULL);
+	l->draining = draining != 0;
+	l->owns_path = owns_path != 0;
+	l->dev = (dev_t)dev;
+	l->ino = (ino_t)ino;
+	s->listeners = mem_grow(s->listeners, s->listener_count + 1, sizeof(*s->listeners));
+	s->listeners[s->listener_count++] = s->listener = l;
+	return 0;
+}
+
+static enum crew_state state_from_name(const char *name)
+{
+	for (int i = 0; i < CREW_STATES; i++)
+		if (strcmp(crew_state_names[i], name) == 0)
+			return (enum crew_state)i;
+	return CREW_SERVING;
+}
+
+static int take_crew(struct state *s, const char *line)
+{
+	uint64_t stop_usec, workers, stop_timeout, start_timeout;
+	char name[BOARD_NAME_MAX], state[32];
+	struct master *m = s->m;
+	uint32_t generation;
+	struct error err;
+
+	if (!s->listener ||
+	    sscanf(line, "%63s %31s %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu32, name,
+		   state, &stop_usec, &workers, &stop_timeout, &start_timeout, &generation) != 7)
+		return -1;
+	s->crew = crew_adopt(m, name, s->listener, &err);
+	s->listener = NULL;
+	if (!s->crew) {
+		log_error("%s", err.text);
+		return -1;
+	}
+	s->crew->state = state_from_name(state);
+	s->crew->stop_usec = stop_usec;
+	s->crew->generation = generation;
+	s->crew->adopted->workers = workers;
+	s->crew->adopted->stop_timeout = stop_timeout;
+	s->crew->adopted->start_timeout = start_timeout;
+	s->pools[s->crew->board] = true;
+	m->crews = mem_grow(m->crews, m->crew_count + 1, sizeof(*m->crews));
+	m->crews[m->crew_count++] = s->crew;
+	return 0;
+}
+
+static int take_slot(struct state *s, struct worker *w)
+{
+	struct board *board = &s->m->board;
+
+	if (s->other_layout) {
+		/* It writes to the old board: this one only stands for it. */
+		w->slot = board_slot_take(board, s->crew->board, s->crew->generation);
+		if (w->slot >= 0)
+			board_slot_set_pid(board, w->slot, (uint32_t)w->pid);
+	} else if (board_slot_adopt(board, w->slot, (uint32_t)w->pid) != s->crew->board) {
+		return -1;
+	}
+	if (w->slot < 0)
+		return -1;
+	s->slots[w->slot] = true;
+	return 0;
+}
+
+static int take_worker(struct state *s, const char *line)
+{
+	struct worker w = {0};
+	int pid, ready, leaving;
+
+	if (!s->crew || sscanf(line, "%d %d %d %d %" SCNu64 " %" SCNu64, &pid, &w.slot, &ready,
+			       &leaving, &w.forked_usec, &w.kill_usec) != 6)
+		return -1;
+	w.pid = (pid_t)pid;
+	w.ready = ready != 0;
+	w.leaving = leaving != 0;
+	if (take_slot(s, &w) < 0)
+		return -1;
+	return crew_adopt_worker(s->crew, &w);
+}
+
+static int take_end(struct state *s, const char *line)
+{
+	(void)line;
+	s->complete = true;
+	return 0;
+}
+
+static const struct {
+	const char *word;
+	int (*take)(struct state *s, const char *line);
+} lines[] = {
+	{"version ", take_version},     {"nofile ", take_nofile}, {"generation ", take_generation},
+	{"log_level ", take_log_level}, {"again ", take_again},   {"board ", take_board},
+	{"verdict ", take_verdict},     {"passed ", take_passed}, {"listener ", take_listener},
+	{"crew ", take_crew},           {"worker ", take_worker}, {"end", take_end},
+};
+
+static int take_line(struct state *s, const char *line)
+{
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		if (strncmp(line, lines[i].word, strlen(lines[i].word)) == 0)
+			return lines[i].take(s, line + strlen(lines[i].word));
+	return 0;
+}
+
+/* ---- all ---- */
+
+static int take_lines(struct state *s, FILE *in, struct error *err)
+{
+	char *line = NULL;
+	size_t room = 0;
+	int status = 0;
+
+	while (status == 0 && getline(&line, &room, in) > 0)
+		if (take_line(s, line) < 0)
+			status = error_set(err, EX_SOFTWARE, "upgrade: the state of before: %s",
+					   line);
+	free(line);
+	if (status == 0 && !s->complete)
+		status = error_set(err, EX_SOFTWARE, "upgrade: the state of before is cut off");
+	return status;
+}
+
+/* What the old binary left half done. */
+static void release_unclaimed(struct state *s)
+{
+	board_slots_release_unclaimed(&s->m->board, s->slots);
+	board_pools_release_unclaimed(&s->m->board, s->pools);
+}
+
+static FILE *open_state(int fd)
+{
+	FILE *in;
+	char first[32];
+
+	if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || lseek(fd, 0, SEEK_SET) < 0)
+		return NULL;
+	in = fdopen(fd, "r");
+	if (!in)
+		return NULL;
+	if (fgets(first, sizeof(first), in) && strcmp(first, "preforkd-state 1\n") == 0)
+		return in;
+	fclose(in);
+	return NULL;
+}
+
+int state_adopt(struct master *m, int fd, struct error *err)
+{
+	struct state s = {.m = m,
+			  .pools = mem_new(BOARD_POOLS, sizeof(bool)),
+			  .slots = mem_new(BOARD_SLOTS, sizeof(bool))};
+	FILE *in = open_state(fd);
+	int status = in ? take_lines(&s, in, err)
+			: error_set(err, EX_SOFTWARE, STATE_VARIABLE ": not a state of preforkd");
+
+	if (in)
+		fclose(in);
+	if (status == 0) {
+		if (!s.other_layout)
+			release_unclaimed(&s);
+		log_notice("upgrade: version %s took over from %s", PACKAGE_VERSION, s.version);
+	}
+	free(s.listeners);
+	free(s.pools);
+	free(s.slots);
+	return status;
+}
+
+int state_wake(int fd, int wake[2])
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3), status = -1;
+	FILE *in = copy < 0 ? NULL : open_state(copy);
+	char line[4096];
+
+	if (!in) {
+		fd_close(&copy);
+		return -1;
+	}
+	while (status < 0 && fgets(line, sizeof(line), in))
+		if (sscanf(line, "wake %d %d", &wake[0], &wake[1]) == 2)
+			status = 0;
+	fclose(in);
+	if (status == 0)
+		for (int i = 0; i < 2; i++)
+			fcntl(wake[i], F_SETFD, FD_CLOEXEC);
+	return status;
+}

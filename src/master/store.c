@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: ISC */
+#include <config.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "master/crew.h"
+#include "master/notify.h"
+#include "master/passed.h"
+#include "master/store.h"
+
+static void keep(struct master *m, const struct crew *crew)
+{
+	struct listener *l = crew->listener;
+	char name[PASSED_NAME_MAX];
+
+	passed_store_name(crew->service->name, l->configured, name);
+	if (l->passed || (l->stored && strcmp(l->stored, name) == 0))
+		return;
+	/* A second name for a descriptor would be ignored. */
+	store_drop(m, l);
+	l->stored = mem_text(name);
+	notify_store(m, name, l->fd);
+}
+
+void store_sync(struct master *m)
+{
+	if (!m->notify)
+		return;
+	for (size_t i = 0; i < m->crew_count; i++)
+		if (m->crews[i]->state == CREW_SERVING)
+			keep(m, m->crews[i]);
+}
+
+void store_drop(struct master *m, struct listener *l)
+{
+	if (!l->stored)
+		return;
+	notify_unstore(m, l->stored);
+	free(l->stored);
+	l->stored = NULL;
+}
+
+void store_drop_unclaimed(struct master *m)
+{
+	char address[ADDRESS_TEXT_MAX];
+
+	for (size_t i = m->passed.count; i-- > 0;) {
+		const struct passed_socket *p = &m->passed.items[i];
+
+		if (!p->stored)
+			continue;
+		/* -1: a listener has it. */
+		if (p->fd >= 0) {
+			log_event(LOG_LEVEL_NOTICE, MESSAGE_store_dropped, NULL,
+				  "%s: kept across the restart, but no service listens there any "
+				  "more; closed",
+				  p->wrong ? p->name : endpoint_format(&p->bound, address));
+			notify_unstore(m, p->name);
+		}
+		passed_close(&m->passed, i);
+	}
+}
