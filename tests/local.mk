@@ -3,6 +3,7 @@ include tests/unit/local.mk
 include tests/unit/handlers.mk
 include tests/unit/core.mk
 include tests/loss/local.mk
+include tests/upgrade/local.mk
 include tests/modules/local.mk
 
 # For every test, in the source tree, in build/ and in distcheck's read-only copy.
@@ -10,9 +11,9 @@ AM_TESTS_ENVIRONMENT = \
 	srcdir='$(abs_top_srcdir)'; SRCDIR='$(abs_top_srcdir)'; BUILDDIR='$(abs_top_builddir)'; \
 	export srcdir SRCDIR BUILDDIR;
 
-dist_check_SCRIPTS += tests/layers tests/blackbox.sh
+dist_check_SCRIPTS += tests/layers tests/blackbox.sh tests/machine.sh
 TESTS += tests/layers tests/blackbox.sh
-EXTRA_DIST += tests/blackbox .clang-tidy .ci/run
+EXTRA_DIST += tests/blackbox tests/machine .clang-tidy .ci/run
 
 check-local:
 	$(AM_V_at)$(top_srcdir)/tests/layers --self-test
