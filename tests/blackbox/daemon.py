@@ -63,6 +63,7 @@ class Daemon:
         self.env = env or {}
         self.preexec = preexec
         self.wrapper = list(wrapper)
+        self.pass_fds = ()
         self.process = None
         self.notifications = []
         self.log_file = self.directory / "log"
@@ -90,7 +91,7 @@ class Daemon:
                 [*self.wrapper, self.programs.preforkd, "--instance", self.name,
                  "--runtime-directory", str(self.runtime), *self.args],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env,
-                preexec_fn=self.preexec)
+                preexec_fn=self.preexec, pass_fds=self.pass_fds)
         self.pid = self.process.pid
         if expect_ready:
             self.wait_notification("READY=1")

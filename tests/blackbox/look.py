@@ -22,7 +22,7 @@ def pool(d, service=None):
 def counts(d, service=None):
     """The connections of the pool, without what is not counted in connections."""
     found = dict(pool(d, service)["connections"])
-    del found["busy_usec"], found["accept_errors"]
+    del found["busy_usec"], found["accept_errors"], found["log_lost"]
     return {name: number for name, number in found.items() if number}
 
 

@@ -7,6 +7,8 @@ import subprocess
 
 import pytest
 from checking import ECHO, check, preforkd, write
+from roff import unescaped
+from test_units import PROFILES, SERVICES, SOCKETS, settings
 
 
 def manual(programs, name):
@@ -112,11 +114,6 @@ def examples(text):
             for block in blocks]
 
 
-def unescaped(line):
-    line = line.removeprefix("\\&").replace("\\(dq", '"').replace("\\-", "-").replace("\\&", "")
-    return line.replace("\\e", "\\")
-
-
 def test_examples_of_the_manual(programs, tmp_path):
     texts = examples(manual(programs, "preforkd.conf.5"))
     assert len(texts) >= 3
@@ -134,11 +131,82 @@ def test_examples_show_each_handler(programs):
 
 
 @pytest.mark.parametrize("name", ["preforkctl.1", "preforkd.8", "preforkd.conf.5",
-                                  "preforkd-handler.3"])
-def test_other_manuals_are_there(programs, name):
-    """`.Xr preforkd... N` leads to a page of ours."""
-    for page, section in re.findall(r"^\.Xr (preforkd?\S*) (\d)", manual(programs, name), re.M):
+                                  "preforkd-handler.3", "preforkd-systemd.7"])
+def test_what_is_referred_to_is_there(programs, name):
+    """`.Xr preforkd... N` leads to a page of ours, `.Sx TITLE` to a section of the page, or of the
+    one that is named next to it."""
+    text = manual(programs, name)
+    for page, section in re.findall(r"^\.Xr (preforkd?\S*) (\d)", text, re.M):
         assert (programs.source / "man" / f"{page}.{section}").exists(), (page, section)
+    for title, page, section in re.findall(r"^\.Sx (.*?)(?: [.,;]+)?\n(?:in\n\.Xr (\S+) (\d))?",
+                                           text, re.M):
+        where = manual(programs, f"{page}.{section}") if page else text
+        assert re.search(rf"^\.S[hs] {re.escape(title)}$", where, re.M), (title, page)
+
+
+# preforkd-systemd(7). What it shows is run by tests/machine/test_manual.py.
+
+
+@pytest.fixture
+def page(programs):
+    return manual(programs, "preforkd-systemd.7")
+
+
+def test_every_unit_and_drop_in_is_in_the_manual(page):
+    units = {re.sub(r"@\w+\.", "@.", unit)
+             for unit in re.findall(r"\bpreforkd[\w@-]*\.(?:service|socket)\b", page)}
+    assert units == set(SERVICES + SOCKETS)
+    dropins = {dropin for used, _ in PROFILES.values() for dropin in used}
+    assert set(re.findall(r"\b\d\d-[\w-]+\.conf\b", page)) == dropins
+
+
+# Of others' units, or what ours leave to the administrator and to later versions.
+NOT_OF_OUR_UNITS = {"Accept", "FileDescriptorStorePreserve", "MaxConnections", "ReadWritePaths",
+                    "Listen*", "Protect*"}
+
+
+def test_every_setting_that_is_named_is_one_of_the_units(page):
+    ours = {line.split("=")[0] for unit in SERVICES + SOCKETS for line in settings(unit)}
+    named = set(re.findall(r"\bVa ([A-Z]\S*)", page))
+    assert {"KillMode", "WatchdogSec"} <= named
+    assert named - NOT_OF_OUR_UNITS <= ours
+    assert not NOT_OF_OUR_UNITS & ours
+
+
+def test_the_store_has_room_for_every_pool(programs, page):
+    pools, = re.findall(r"^#define BOARD_POOLS\s+(\d+)", (programs.source / "src/board/layout.h")
+                        .read_text(), re.M)
+    assert f"has room for the {pools} pools" in page
+    for unit in SERVICES:
+        assert f"FileDescriptorStoreMax={pools}" in settings(unit)
+
+
+def test_exposure_is_what_the_units_are_tested_for(page):
+    told = dict(re.findall(r"^\.It (?:Pa )?(none|\d\d-.*\.conf) Ta (\d\.\d)$", page, re.M))
+    tested = {" , ".join(dropins) or "none": f"{limit / 10:.1f}"
+              for dropins, limit in PROFILES.values()}
+    assert told == tested
+
+
+def test_every_key_and_verb_that_is_named_exists(programs, page, tmp_path):
+    dump = preforkd(programs, "--dump", "--config", write(tmp_path / "c", ECHO + "}")).out
+    keys = set(re.findall(r"^\t?(\w+) = ", dump, re.M))
+    marked = [re.split(r"[\s,;.]+", text.split(" No ")[0])
+              for text in re.findall(r"\bIc (.*)$", page, re.M)]
+    named = {word for words in marked if not re.match(r"\w+ctl$|preforkd$|systemd-", words[0])
+             for word in words if re.fullmatch(r"[a-z_]+", word)}
+    assert {"exit_idle", "listen", "socket_mode"} <= named <= keys
+    assert set(re.findall(r"\bpreforkctl ([a-z]\w+)", page)) <= set(verbs(programs))
+
+
+def test_messages_to_look_for_are_those_that_are_said(programs, page):
+    code = "".join(path.read_text() for path in sorted((programs.source / "src").rglob("*.c")))
+    said = re.sub(r'"\s*\n\s*"', "", code).replace('\\"', '"')
+    entries = [unescaped(text) for text in re.findall(r'^\.It "(.*systemd passed.*)"$', page, re.M)]
+    assert len(entries) == 2
+    for text in entries:
+        for part in text.split("NAME"):
+            assert part.strip('"') in said, part
 
 
 # The shipped configuration.
