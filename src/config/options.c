@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "config/options.h"
+#include "config/schema.h"
 
 #define COMMAND_LINE     "command line"
 #define DEFAULT_FILE     SYSCONFDIR "/preforkd/preforkd.conf"
@@ -99,16 +100,18 @@ static int add_set(struct options *o, const char *text, struct error *err)
 {
 	const char *equals = strchr(text, '=');
 	static const char prefix[] = "options.";
+	const struct key *known;
 	char *key;
 
 	if (!equals || equals == text)
 		return error_set(err, EX_USAGE, "--set %s: expected KEY=VALUE", text);
 	key = mem_format("%.*s", (int)(equals - text), text);
+	known = schema_find(key);
 	if (strcmp(key, "listen") == 0)
 		add_listen(o, equals + 1);
 	else if (strncmp(key, prefix, sizeof(prefix) - 1) == 0)
 		set_key(o, ENTRY_OPTION, key + sizeof(prefix) - 1, equals + 1);
-	else if (strcmp(key, "log_level") == 0)
+	else if (known && known->scope == KEY_MASTER)
 		set_key(o, ENTRY_GLOBAL, key, equals + 1);
 	else
 		set_key(o, ENTRY_SERVICE, key, equals + 1);

@@ -108,6 +108,7 @@ def number(low, high, *, inherit=False):
 # key: what is expected, and values that are not.
 VALUES = {
     "log_level": (LEVELS, ["", "Info", "loud", "info ", "3"]),
+    "exit_idle": (TIME, ["", "-1s", "366"]),
     "enabled": ("true or false", ["", "2", "TRUE", "true ", "maybe"]),
     "nodelay": ("true or false", ["-1", "tru"]),
     "keepalive": ("true or false", ["00"]),
@@ -147,7 +148,7 @@ def test_value(programs, path, key, value, expected):
         expected = "one of off, basic" + (", strict" if strict else "")
     refused(programs, path, f'# a default\n{key} = "{value}"\n' + ECHO + "}",
             f"2: {key}: {right(value, expected)}")
-    if key != "log_level":
+    if key not in ("log_level", "exit_idle"):
         refused(programs, path, ECHO + f"\n{key} = '{value}'\n}}",
                 f'5: service "a": {key}: {right(value, expected)}')
 

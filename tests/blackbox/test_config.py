@@ -72,7 +72,7 @@ def test_files_in_order(programs, path):
     write(folder / "ignored.conf.bak", "workers = 99 nonsense")
     write(folder / "sub.conf.d/x.conf", "workers = 98")
     text = dump(programs, path)
-    assert keys_of(text) == {"log_level": "debug"}
+    assert keys_of(text) == {"log_level": "debug", "exit_idle": "0"}
     for service in "ab":
         keys = keys_of(text, service)
         assert (keys["workers"], keys["nice"], keys["backlog"]) == ("9", "10", "1")
@@ -185,7 +185,7 @@ def test_service_on_the_command_line(programs, tmp_path):
         "--workers", "3", "--set", "idle_timeout=5s", "--set", "listen=unix://@c", "--set",
         "log_level=debug", "--set", "directory=/a=b", "--set", f"options.file={file}")
     assert (result.lines, result.code) == ([], 0)
-    assert keys_of(result.out) == {"log_level": "debug"}
+    assert keys_of(result.out) == {"log_level": "debug", "exit_idle": "0"}
     keys = keys_of(result.out, "main")
     assert "listen = {'unix://@a', 'unix://@b', 'unix://@c'}\n" in result.out
     assert keys.items() >= {"builtin": "qotd", "workers": "3", "idle_timeout": "5s",
