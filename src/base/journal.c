@@ -20,13 +20,18 @@
 bool journal_is(int fd)
 {
 	const char *stream = getenv("JOURNAL_STREAM");
+	char *dev_end, *ino_end;
 	uintmax_t dev, ino;
 	struct stat st;
-	char more;
 
 	/* systemd.exec(5): it stays set when somebody points the descriptor elsewhere. */
-	return stream && sscanf(stream, "%" SCNuMAX ":%" SCNuMAX "%c", &dev, &ino, &more) == 2 &&
-	       fstat(fd, &st) == 0 && st.st_dev == dev && st.st_ino == ino;
+	if (!stream || fstat(fd, &st) < 0)
+		return false;
+	dev = strtoumax(stream, &dev_end, 10);
+	if (dev_end == stream || *dev_end != ':')
+		return false;
+	ino = strtoumax(dev_end + 1, &ino_end, 10);
+	return ino_end != dev_end + 1 && !*ino_end && st.st_dev == dev && st.st_ino == ino;
 }
 
 static int connect_to(int fd, const char *path)

@@ -52,7 +52,7 @@ static const struct {
 #define LEVELS (sizeof(levels) / sizeof(*levels))
 
 static const char *const message_ids[] = {
-#define MESSAGE(name, id, subject) [MESSAGE_##name] = id,
+#define MESSAGE(name, id, subject) [MESSAGE_##name] = (id),
 #include "base/messages.def"
 #undef MESSAGE
 };

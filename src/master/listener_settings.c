@@ -169,17 +169,31 @@ static int open_own_path(struct listener *l, struct error *err)
 			 l->configured);
 }
 
-/* The mode first: without CAP_FOWNER a socket that was given away cannot be changed. */
+/* The mode before the owner, and of one that was given away after it is taken back: without
+ * CAP_FOWNER it cannot be changed. */
+static int set_mode(int fd, mode_t mode)
+{
+	struct stat st;
+	char path[64];
+
+	if (fstat(fd, &st) < 0)
+		return -1;
+	if ((st.st_mode & 07777) == mode)
+		return 0;
+	if (st.st_uid != geteuid() && fchownat(fd, "", geteuid(), (gid_t)-1, AT_EMPTY_PATH) < 0)
+		return -1;
+	/* fchmod() does not take such a descriptor. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return chmod(path, mode);
+}
+
 static int apply_path(struct listener *l, const struct service_config *s, struct error *err)
 {
-	char path[64];
 	int fd = open_own_path(l, err), status = 0;
 
 	if (fd < 0)
 		return -1;
-	/* fchmod() does not take such a descriptor. */
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	if (chmod(path, s->socket_mode) < 0)
+	if (set_mode(fd, s->socket_mode) < 0)
 		status = listener_failed(l, "socket_mode", err);
 	else if ((s->who.socket_uid != (uid_t)-1 || s->who.socket_gid != (gid_t)-1) &&
 		 fchownat(fd, "", s->who.socket_uid, s->who.socket_gid, AT_EMPTY_PATH) < 0)

@@ -41,7 +41,7 @@ struct master {
 	struct rlimit nofile;        /* as it was at the start: what workers get */
 	unsigned max_starting;
 	uint32_t random;
-	bool reload_again; /* a reload was asked for during another */
+	bool reload_again;  /* a reload was asked for during another */
 	bool recycle_again; /* a recycle was asked for during an upgrade's load */
 	bool recycling;
 	bool stopping;

@@ -60,6 +60,12 @@ static int take_log_level(struct state *s, const char *line)
 	return 0;
 }
 
+/* Until a load succeeds, which may be never. */
+static int take_exit_idle(struct state *s, const char *line)
+{
+	return sscanf(line, "%" SCNu64, &s->m->exit_idle) == 1 ? 0 : -1;
+}
+
 static int take_again(struct state *s, const char *line)
 {
 	int reload, upgrade;
@@ -264,10 +270,19 @@ static const struct {
 	const char *word;
 	int (*take)(struct state *s, const char *line);
 } lines[] = {
-	{"version ", take_version},     {"nofile ", take_nofile}, {"generation ", take_generation},
-	{"log_level ", take_log_level}, {"again ", take_again},   {"board ", take_board},
-	{"verdict ", take_verdict},     {"passed ", take_passed}, {"listener ", take_listener},
-	{"crew ", take_crew},           {"worker ", take_worker}, {"end", take_end},
+	{"version ", take_version},
+	{"nofile ", take_nofile},
+	{"generation ", take_generation},
+	{"log_level ", take_log_level},
+	{"exit_idle ", take_exit_idle},
+	{"again ", take_again},
+	{"board ", take_board},
+	{"verdict ", take_verdict},
+	{"passed ", take_passed},
+	{"listener ", take_listener},
+	{"crew ", take_crew},
+	{"worker ", take_worker},
+	{"end", take_end},
 };
 
 static int take_line(struct state *s, const char *line)

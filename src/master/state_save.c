@@ -24,6 +24,7 @@ static void put_master(FILE *out, const struct master *m)
 	fprintf(out, "nofile %" PRIu64 " %" PRIu64 "\n", (uint64_t)m->nofile.rlim_cur,
 		(uint64_t)m->nofile.rlim_max);
 	fprintf(out, "generation %u\nlog_level %u\n", m->generation, m->log_level);
+	fprintf(out, "exit_idle %" PRIu64 "\n", m->exit_idle);
 	fprintf(out, "again %d %d\n", m->reload_again, m->upgrade_again);
 	fprintf(out, "wake %d %d\n", m->wake[0], m->wake[1]);
 	fprintf(out, "board %d %d %d\n", m->board.master_fd, m->board.workers_fd,

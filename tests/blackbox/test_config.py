@@ -64,6 +64,16 @@ def test_path_of_the_file_in_the_current_folder(programs, path):
 # Files.
 
 
+def test_another_file_has_another_folder(programs, path):
+    """Or two instances with their files side by side would bind the same addresses."""
+    web = path.parent / "web.conf"
+    write(web, ECHO + "}")
+    write(path.parent / "conf.d/main.conf", ECHO.replace('"a"', '"main"') + "}")
+    write(path.parent / "web.conf.d/more.conf", ECHO.replace('"a"', '"more"') + "}")
+    text = dump(programs, web)
+    assert 'service "more"' in text and 'service "main"' not in text
+
+
 def test_files_in_order(programs, path):
     folder = path.parent / "conf.d"
     write(path, "workers = 1\nnice = 1\nbacklog = 1\nlog_level = error\n" + ECHO + "}")

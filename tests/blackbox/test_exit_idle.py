@@ -4,10 +4,8 @@ comes, is served by this start or by the next."""
 
 import os
 import random
-import re
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -16,8 +14,7 @@ import pytest
 from checking import CONFIG, check
 from daemon import DEADLINE, connect, exchange, wait_until
 from manager import manage  # noqa: F401 (a fixture)
-from support import (answer, finish, free_port, hold, pids, queue, reload, rewrite, say, service,
-                     unchanged)
+from support import answer, finish, free_port, pids, queue, rewrite, say, service, unchanged
 
 TCP = "tcp://127.0.0.1:0"
 UDP = "udp://127.0.0.1:0"
@@ -59,22 +56,23 @@ def test_it_ends_after_the_time_without_a_client(manage, tmp_path, address):
     assert "no client for 600ms" in d.log()
 
 
-@ALL
-def test_each_client_begins_the_time_anew(manage, tmp_path, address):
-    d = manage(idle("800ms", service("a", "systemd://a")), ("a", here(address, tmp_path)))
+@pytest.mark.parametrize("address", [TCP, UDP])
+def test_each_client_begins_the_time_anew(manage, address):
+    d = manage(idle("1500ms", service("a", "systemd://a")), ("a", address))
     begun = time.monotonic()
-    while time.monotonic() - begun < 2:
+    while time.monotonic() - begun < 3:
         last = time.monotonic()
         assert exchange(d.address(), b"I am here") == b"I am here"
         threading.Event().wait(0.3)
-    assert seconds_until_end(d, last) >= 0.8
+    assert seconds_until_end(d, last) >= 1.5
 
 
 @pytest.mark.parametrize("address", [TCP, "unix://DIR/s", "unixpacket://DIR/s"])
 def test_not_while_a_client_is_served(manage, tmp_path, address):
     d = manage(idle("300ms", service("a", "systemd://a", workers=2)),
-               ("a", here(address, tmp_path)))
-    with hold(d.address()) as client:
+               ("a", here(address, tmp_path)), started=False)
+    with connect(d.unit_addresses[0]) as client:
+        d.start()
         # Five times that long; the pause is what is tested.
         with pytest.raises(subprocess.TimeoutExpired):
             d.process.wait(1.5)
@@ -86,29 +84,31 @@ def test_not_while_a_client_is_served(manage, tmp_path, address):
 @pytest.mark.parametrize("address", [TCP, UDP, "unix://DIR/s"])
 def test_not_while_one_waits_in_the_queue(manage, tmp_path, address):
     """Nobody accepts: the one worker is stopped, and looks idle on the board."""
-    d = manage(idle("300ms", service("a", "systemd://a", workers=1)),
+    d = manage(idle("1s", service("a", "systemd://a", workers=1)),
                ("a", here(address, tmp_path)))
     [worker] = pids(d)
     os.kill(worker, signal.SIGSTOP)
     try:
         waiting = queue(d.address(), b"waits")
         with pytest.raises(subprocess.TimeoutExpired):
-            d.process.wait(1.5)
+            d.process.wait(2.5)
     finally:
         os.kill(worker, signal.SIGCONT)
     assert answer(waiting) == b"waits"
     ended(d)
 
 
-def test_one_of_many_is_enough(manage, tmp_path):
+@pytest.mark.parametrize("which", [0, 1])
+def test_one_of_many_is_enough(manage, which):
     """A client of any service keeps all of them."""
-    d = manage(idle("400ms", service("a", "systemd://a") + service("b", "systemd://b")
-                    + service("u", "systemd://u")), ("a", TCP), ("b", TCP), ("u", UDP))
-    for name in ("a", "u", "b"):
-        with hold(d.address("b")) if name == "b" else hold(d.address("a")) as client:
-            with pytest.raises(subprocess.TimeoutExpired):
-                d.process.wait(0.9)
-            say(client, b"there")
+    d = manage(idle("300ms", service("a", "systemd://a") + service("b", "systemd://b")
+                    + service("u", "systemd://u")), ("a", TCP), ("b", TCP), ("u", UDP),
+               started=False)
+    with connect(d.unit_addresses[which]) as client:
+        d.start()
+        with pytest.raises(subprocess.TimeoutExpired):
+            d.process.wait(1.2)
+        say(client, b"there")
     ended(d)
 
 
@@ -120,8 +120,10 @@ def test_off_by_default(manage):
 
 def test_a_client_of_the_generation_before_counts(manage):
     """A reload replaced its worker's pool; it is a client all the same."""
-    d = manage(idle("300ms", service("a", "systemd://a")), ("a", TCP))
-    with hold(d.address()) as client:
+    d = manage(idle("300ms", service("a", "systemd://a")), ("a", TCP), started=False)
+    with connect(d.unit_addresses[0]) as client:
+        d.start()
+        say(client, b"served")
         rewrite(d, idle("300ms", service("a", "systemd://a", workers=2)))
         with pytest.raises(subprocess.TimeoutExpired):
             d.process.wait(1.2)
@@ -144,19 +146,34 @@ def test_a_reload_sets_it(manage):
 
 def test_a_reload_takes_it_away(manage):
     text = service("a", "systemd://a")
-    d = manage(idle("2s", text), ("a", TCP))
+    d = manage(idle("3s", text), ("a", TCP))
     rewrite(d, text)
     with pytest.raises(subprocess.TimeoutExpired):
-        d.process.wait(3)
+        d.process.wait(4)
     assert exchange(d.address(), b"there") == b"there"
 
 
 def test_a_reload_that_fails_leaves_it(manage):
     text = service("a", "systemd://a")
-    d = manage(idle("1500ms", text), ("a", TCP))
+    d = manage(idle("3s", text), ("a", TCP))
     d.write_config(idle("1h", text) + "nonsense")
     assert d.ctl("reload", check=False).returncode == 1
     ended(d)
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_an_upgrade_keeps_it(manage, tmp_path, good):
+    """Also one whose configuration only the new process finds wrong: it drops what was passed."""
+    text = idle("2s", service("a", "systemd://a"))
+    d = manage(text, ("a", TCP))
+    if not good:
+        d.write_config(idle("2s", service("a", f"unix://{tmp_path}/s")))
+    result = d.ctl("upgrade", check=False)
+    assert result.returncode == (0 if good else 1), result.stderr
+    assert good or "claimed by no service" in result.stderr
+    assert exchange(d.address(), b"there") == b"there"
+    assert d.wait() == 0, d.log()
+    assert "exit_idle: stopping" in d.log()
 
 
 # -- only with .socket units
@@ -259,7 +276,7 @@ class OnDemand:
 def test_who_comes_in_the_very_moment(manage, tmp_path, address):
     """A client around the deadline, again and again. It is served, by whom does not matter."""
     dice = random.Random(address)
-    time_, rounds = 0.06, 60
+    time_, rounds = 0.06, 40
     d = manage(idle("60ms", service("a", "systemd://a", workers=2)),
                ("a", here(address, tmp_path)))
     where = d.unit_addresses[0]
@@ -270,7 +287,7 @@ def test_who_comes_in_the_very_moment(manage, tmp_path, address):
             # From well before the deadline to the middle of the stop; the pause is the point.
             threading.Event().wait(time_ + dice.uniform(-0.008, 0.012))
     assert manager.starts >= rounds // 4, "the end was never near"
-    assert not re.findall("worker .* killed", d.log())
+    assert "killed" not in d.log()
 
 
 def test_many_at_once_in_the_very_moment(manage):
@@ -288,7 +305,7 @@ def test_many_at_once_in_the_very_moment(manage):
             failures.append((where, token, failure))
 
     with OnDemand(d) as manager:
-        for i in range(30):
+        for i in range(20):
             threads = [threading.Thread(target=client, args=(
                 dice.choice(d.unit_addresses), b"client %d.%d" % (i, j),
                 0.06 + dice.uniform(-0.005, 0.01))) for j in range(4)]

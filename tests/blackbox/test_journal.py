@@ -203,13 +203,20 @@ def test_a_pool_is_degraded_and_healthy_again(logged, journal, ids):
         os.kill(victim, signal.SIGKILL)
         journal.wait(count, MESSAGE_ID=ids["worker_died"])
     entry = journal.wait(MESSAGE_ID=ids["pool_degraded"])
-    assert re.search(r"the next worker is tried in (7[5-9]|[89]\d|100) ms", entry["MESSAGE"])
+    # 100 ms less a quarter of jitter; twice and four times that when more died before it was said.
+    pause = int(re.search(r"the next worker is tried in (\d+) ms", entry["MESSAGE"])[1])
+    assert 75 <= pause <= 400
     assert (entry["PRIORITY"], entry["PREFORKD_SERVICE"]) == ("4", "a")
     entry = journal.wait(MESSAGE_ID=ids["pool_healthy"])
     assert entry["PREFORKD_ADDRESS"] == where(d)
-    order = [e["MESSAGE_ID"] for e in journal.entries
-             if e.get("MESSAGE_ID") in (ids["pool_degraded"], ids["pool_healthy"])]
-    assert order == [ids["pool_degraded"], ids["pool_healthy"]] * (len(order) // 2)
+
+    def turns():
+        return [e["MESSAGE_ID"] for e in list(journal.entries)
+                if e.get("MESSAGE_ID") in (ids["pool_degraded"], ids["pool_healthy"])]
+
+    found = wait_until("healthy at last", lambda: turns()[-1] == ids["pool_healthy"] and turns())
+    assert found == [ids["pool_degraded"], ids["pool_healthy"]] * (len(found) // 2)
+    assert len(found) <= 2 * 3
 
 
 def test_a_killed_worker_and_a_cut_queue(logged, journal, ids):

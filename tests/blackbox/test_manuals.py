@@ -227,6 +227,12 @@ def test_shipped_configuration(programs, tmp_path):
         assert int(port) >= 1024, address
 
 
+def test_shipped_configuration_of_an_instance(programs, tmp_path):
+    path = write(tmp_path / "web.conf", (programs.source / "conf/web.conf").read_bytes())
+    result = check(programs, path)
+    assert (result.lines, result.code) == ([f"{path}: ok, 1 service"], 0)
+
+
 def test_what_is_commented_out_in_the_shipped_configuration_is_right(programs, tmp_path):
     text = (programs.source / "conf/preforkd.conf").read_text()
     blocks = re.findall(r"^# service .*?^# }$", text, re.S | re.M)

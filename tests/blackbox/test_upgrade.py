@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: ISC
 """preforkctl upgrade: the new program in the same process, and nobody notices."""
 
+import contextlib
 import json
 import os
 import re
 import resource
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -158,6 +161,51 @@ def test_who_is_served_is_served_to_the_end(daemon):
     wait_alone(d, 2)
     totals = at_rest(d)
     assert totals["accepted"] == totals["finished"] == 6
+
+
+def test_the_time_to_leave_goes_on(daemon):
+    """stop_timeout runs from when the worker was told; another upgrade gives it no more."""
+    d = daemon(service("a", TCP, workers=1, stop_timeout="1500ms"))
+    with hold(d.address()) as client:
+        began = time.monotonic()
+        upgrade(d)
+        while time.monotonic() < began + 1:
+            upgrade(d)
+        d.wait_log(r"worker \d+ did not leave within its stop_timeout; killed")
+        assert 1.5 <= time.monotonic() - began < 2.4
+        with contextlib.suppress(ConnectionResetError):
+            assert client.recv(10) == b""
+    wait_alone(d, 1)
+
+
+def test_new_code_of_a_module(daemon, programs, tmp_path):
+    """What a reload does not bring."""
+    module = tmp_path / "module.so"
+    shutil.copy(programs.modules / "opened.so", module)
+    d = daemon(service("a", TCP, workers=1, module=module))
+    assert exchange(d.address(), b"").startswith(b"opened by ")
+    shutil.copy(programs.modules / "env.so", f"{module}.new")
+    os.rename(f"{module}.new", module)
+    d.ctl("reload")
+    assert exchange(d.address(), b"").startswith(b"opened by ")
+    upgrade(d)
+    assert exchange(d.address(), b"").startswith(b"uid=")
+    assert pool(d)["handler"] == "env"
+
+
+def test_many(daemon):
+    """As many lines of state as that takes."""
+    d = daemon("".join(service(f"{i}-{'s' * 50}", TCP, workers=3) for i in range(60)))
+    was = identity(d)
+    before = kinds(d.pid)
+    for _ in range(2):
+        upgrade(d)
+    wait_alone(d, 180)
+    assert identity(d) == was
+    wait_until("as many descriptors", lambda: kinds(d.pid) == before)
+    for address in d.addresses()[:60]:
+        assert exchange(address, b"served") == b"served"
+    assert at_rest(d)["finished"] == 60
 
 
 def test_who_waits_is_served(daemon):

@@ -123,7 +123,7 @@ def test_a_signal_at_any_moment(daemon, name):
 
 def test_a_stop_at_any_moment(daemon):
     dice = random.Random(1)
-    for number in range(30):
+    for number in range(15):
         d = daemon(service("a", TCP, workers=1), name=f"d{number}")
         d.signal(signal.SIGUSR2)
         threading.Event().wait(dice.random() * 0.03)

@@ -290,7 +290,8 @@ class Machine:
         return json.loads(text.splitlines()[-1])["__CURSOR"]
 
     def journal_command(self, unit, cursor, fields, *more):
-        after = [f"--after-cursor={cursor or self.cursor}"] if cursor or self.cursor else []
+        # --after-cursor of 252 leaves out the first message after it that has the fields.
+        after = [f"--cursor={cursor or self.cursor}"] if cursor or self.cursor else []
         units = [f"--unit={unit}"] if unit else []
         return ["journalctl", "--output=json", "--all", "--no-pager", *after, *units, *more,
                 *(f"{key}={value}" for key, value in fields.items())]
@@ -300,7 +301,8 @@ class Machine:
         as journalctl has them: a dict for each."""
         self.run("journalctl", "--sync", check=False)
         text = self.run(*self.journal_command(unit, cursor, fields)).stdout
-        return [json.loads(line) for line in text.splitlines()]
+        found = [json.loads(line) for line in text.splitlines()]
+        return [m for m in found if m["__CURSOR"] != (cursor or self.cursor)]
 
     def journal_text(self, unit=None):
         return "\n".join(f"{m.get('SYSLOG_IDENTIFIER')}[{m.get('_PID')}] {m.get('MESSAGE')}"
@@ -315,7 +317,8 @@ class Machine:
             reader = threading.Thread(target=lambda: [lines.put(x) for x in journalctl.stdout])
             reader.start()
             try:
-                return self.first_match(lines, pattern, time.monotonic() + deadline)
+                return self.first_match(lines, pattern, cursor or self.cursor,
+                                        time.monotonic() + deadline)
             except queue.Empty:
                 raise AssertionError(f"no message {pattern!r} within {deadline:g} s in\n"
                                      f"{self.journal_text()}") from None
@@ -324,11 +327,11 @@ class Machine:
                 reader.join()
 
     @staticmethod
-    def first_match(lines, pattern, end):
+    def first_match(lines, pattern, cursor, end):
         while True:
             message = json.loads(lines.get(timeout=max(0, end - time.monotonic())))
             found = re.search(pattern, str(message.get("MESSAGE", "")))
-            if found:
+            if found and message["__CURSOR"] != cursor:
                 return Match(found, message)
 
     # -- clients

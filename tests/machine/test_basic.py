@@ -146,6 +146,29 @@ def test_start_with_a_bad_file(machine):
     machine.systemctl("stop", "preforkd")
 
 
+def test_a_user_without_a_daemon_sees_the_systems(machine):
+    machine.systemctl("enable", "--now", "preforkd")
+    machine.systemctl("start", "user@1000")
+    status = ["env", "XDG_RUNTIME_DIR=/run/user/1000", "preforkctl", "status"]
+    assert "preforkd main: running" in machine.run(*status, user="alice").stdout
+    missing = machine.run(*status, "-i", "none", user="alice", check=False)
+    assert missing.returncode == 3 and "/run/user/1000/preforkd/none" in missing.stderr
+
+
+def test_instances_have_folders_of_their_own(machine):
+    """What two daemons read both would bind."""
+    machine.write("/etc/preforkd/conf.d/more.conf",
+                  'service "more" { listen = {"tcp://127.0.0.1:7083"} builtin = "echo" }\n')
+    machine.write("/etc/preforkd/web.conf", WEB)
+    machine.write("/etc/preforkd/web.conf.d/more.conf",
+                  'service "more" { listen = {"tcp://127.0.0.1:7084"} builtin = "echo" }\n')
+    machine.systemctl("start", "preforkd", "preforkd@web")
+    assert services(machine.status()) == {"message", "echo", "more"}
+    assert services(machine.status("web")) == {"web", "more"}
+    assert machine.exchange("tcp://127.0.0.1:7083", b"one") == b"one"
+    assert machine.exchange("tcp://127.0.0.1:7084", b"two") == b"two"
+
+
 def test_an_instance_beside_it(machine):
     machine.write("/etc/preforkd/web.conf", WEB)
     machine.systemctl("enable", "--now", "preforkd", "preforkd@web")

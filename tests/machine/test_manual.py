@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
-"""The examples of preforkd-systemd(7), as a reader types them.
+"""The examples of preforkd-systemd(7), and of conf/web.conf, as a reader types them.
 
-What is run is told at the top of its source: the blocks of one name are a test."""
+What is run is told at the top of the page's source: the blocks of one name are a test."""
 
 import os
 import re
@@ -114,6 +114,15 @@ def test_example(reader, name):
             reader.write(*step)
         else:
             reader.run(*step)
+
+
+def test_the_configuration_of_an_instance(reader):
+    """What the comment at the top of conf/web.conf tells to do."""
+    text = (SOURCE / "conf/web.conf").read_text()
+    reader.write("/etc/preforkd/web.conf", text)
+    commands = "\n".join(re.findall(r"^#   (.*)$", text, re.M))
+    reader.run("root", commands, ["I got your message"])
+    assert reader.machine.status("web")["connections"]["accepted"] == 1
 
 
 def test_what_the_page_shows_is_run():

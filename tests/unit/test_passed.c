@@ -23,7 +23,7 @@ static const struct {
 	{"a", "", "store.a.cbf29ce484222325"},
 	{"a", "a", "store.a.af63dc4c8601ec8c"},
 	{"web", "foobar", "store.web.85944171f73967e8"},
-	{"x.y-z_1", "\xff", "store.x.y-z_1.af647e4c8602fe82"},
+	{"x.y-z_1", "\xff", "store.x.y-z_1.af64724c8602eb6e"},
 };
 
 START_TEST(test_names)
