@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -91,6 +92,14 @@ void log_part(void)
 		return;
 	fd_close(&logger.journal);
 	logger.style = STYLE_STREAM;
+}
+
+void log_linger(void)
+{
+	const struct timespec moment = {.tv_nsec = 100000000};
+
+	if (logger.style == STYLE_JOURNAL)
+		nanosleep(&moment, NULL);
 }
 
 int log_descriptor(void)

@@ -58,6 +58,10 @@ void log_line(enum log_level level, const char *format, ...) __attribute__((form
 #define log_info(...)    log_line(LOG_LEVEL_INFO, __VA_ARGS__)
 #define log_debug(...)   log_line(LOG_LEVEL_DEBUG, __VA_ARGS__)
 
+/* For a process that ends with what it said: journald finds the unit of an entry only as long as
+ * its process is there. Waits a moment where that matters. */
+void log_linger(void);
+
 /* What a line is about: fields in the journal, not part of the text. Zeroed is nothing. */
 struct log_about {
 	const char *service, *address;

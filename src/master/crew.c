@@ -214,10 +214,12 @@ bool crew_is_full(const struct crew *crew)
 	return crew->counts.ready >= crew->service->workers;
 }
 
-/* A full pool is well again; its failures only count when the next one comes. */
+/* A full pool is well again; its failures only count when the next one comes. One that leaves is
+ * not to get any worker. */
 bool crew_is_degraded(const struct crew *crew)
 {
-	return is_left_over(crew) || (crew->health.failures > 0 && !crew_is_full(crew));
+	return is_left_over(crew) ||
+	       (crew->state != CREW_LEAVING && crew->health.failures > 0 && !crew_is_full(crew));
 }
 
 void crew_look(struct crew *crew)

@@ -19,6 +19,8 @@
 struct question {
 	struct master *master;
 	intent_answer *answer;
+	unsigned stored; /* descriptors that the manager should keep */
+	char *unit;      /* its object */
 	sd_event_source *timeout;
 	sd_bus *bus;
 	bool user;   /* it goes to a user's manager */
@@ -34,6 +36,7 @@ static void question_free(struct question *q)
 	/* Without a flush, which would wait. */
 	sd_bus_close_unref(q->bus);
 	sd_event_source_disable_unref(q->timeout);
+	free(q->unit);
 	free(q);
 }
 
@@ -87,6 +90,30 @@ static int failure_of(sd_bus_message *reply)
 	return sd_bus_message_is_method_error(reply, NULL) ? -sd_bus_message_get_errno(reply) : 0;
 }
 
+static int get(struct question *q, const char *path, const char *interface, const char *property,
+	       sd_bus_message_handler_t handler)
+{
+	return sd_bus_call_method_async(q->bus, NULL, DESTINATION, path,
+					"org.freedesktop.DBus.Properties", "Get", handler, q, "ss",
+					interface, property);
+}
+
+static int on_kept(sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+	struct question *q = userdata;
+	uint32_t kept = 0;
+	int r = failure_of(reply);
+
+	(void)error;
+	if (r >= 0)
+		r = sd_bus_message_read(reply, "v", "u", &kept);
+	if (r < 0)
+		give_up(q, "NFileDescriptorStore", r);
+	else
+		conclude(q, kept < q->stored ? INTENT_STOP : INTENT_RESTART);
+	return 0;
+}
+
 static int on_type(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
 	struct question *q = userdata;
@@ -96,19 +123,15 @@ static int on_type(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 	(void)error;
 	if (r >= 0)
 		r = sd_bus_message_read(reply, "v", "s", &type);
+	if (r >= 0 && intent_of(type) != INTENT_RESTART) {
+		conclude(q, intent_of(type));
+		return 0;
+	}
+	if (r >= 0)
+		r = get(q, q->unit, DESTINATION ".Service", "NFileDescriptorStore", on_kept);
 	if (r < 0)
 		give_up(q, "JobType", r);
-	else
-		conclude(q, intent_of(type));
 	return 0;
-}
-
-static int get(struct question *q, const char *path, const char *interface, const char *property,
-	       sd_bus_message_handler_t handler)
-{
-	return sd_bus_call_method_async(q->bus, NULL, DESTINATION, path,
-					"org.freedesktop.DBus.Properties", "Get", handler, q, "ss",
-					interface, property);
 }
 
 static int on_job(sd_bus_message *reply, void *userdata, sd_bus_error *error)
@@ -141,8 +164,11 @@ static int on_unit(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 	(void)error;
 	if (r >= 0)
 		r = sd_bus_message_read(reply, "o", &path);
-	if (r >= 0)
-		r = get(q, path, DESTINATION ".Unit", "Job", on_job);
+	if (r >= 0) {
+		free(q->unit);
+		q->unit = mem_text(path);
+		r = get(q, q->unit, DESTINATION ".Unit", "Job", on_job);
+	}
 	if (r < 0)
 		give_up(q, "GetUnitByPID", r);
 	return 0;
@@ -202,7 +228,7 @@ static bool manager_is_a_users(const char *notify_socket)
 	       notify_socket[length] == '/';
 }
 
-void intent_ask(struct master *m, intent_answer *answer)
+void intent_ask(struct master *m, unsigned stored, intent_answer *answer)
 {
 	const char *notify_socket = getenv("NOTIFY_SOCKET");
 	struct question *q;
@@ -215,6 +241,7 @@ void intent_ask(struct master *m, intent_answer *answer)
 	q = m->question = mem_new(1, sizeof(*q));
 	*q = (struct question){.master = m,
 			       .answer = answer,
+			       .stored = stored,
 			       .user = manager_is_a_users(notify_socket),
 			       .direct = true};
 	r = sd_event_add_time_relative(m->event, &q->timeout, CLOCK_MONOTONIC, PATIENCE_USEC, 1,

@@ -12,8 +12,9 @@ enum intent { INTENT_UNKNOWN, INTENT_STOP, INTENT_RESTART };
 typedef void intent_answer(struct master *m, enum intent intent);
 
 /* Asks the manager for the job of our unit. `answer` is called once: now, or from the loop within a
- * quarter of a second. Not while another question is open. */
-void intent_ask(struct master *m, intent_answer *answer);
+ * quarter of a second. Not while another question is open. A restart by a manager that keeps fewer
+ * than `stored` descriptors is a stop: FileDescriptorStoreMax= may be 0 or too small. */
+void intent_ask(struct master *m, unsigned stored, intent_answer *answer);
 /* Forgets an open question; its answer is not called. */
 void intent_close(struct master *m);
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -12,6 +13,9 @@
 #include "base/mem.h"
 #include "config/config.h"
 #include "master/listener.h"
+
+/* __SO_ACCEPTCON, as /proc/net/unix shows it. */
+#define UNIX_LISTENS 0x10000UL
 
 bool listener_is_inet(const struct listener *l)
 {
@@ -159,9 +163,38 @@ struct listener *listener_adopt(const struct endpoint *endpoint, int fd, bool pa
 	return l;
 }
 
+/* A line of /proc/net/unix: a listening or datagram socket at the path that is not ours, and so
+ * came after it. What was accepted from a listener has its path too. */
+static bool is_anothers(const struct listener *l, const char *line, ino_t own)
+{
+	unsigned long flags, inode;
+	int path = 0;
+
+	if (sscanf(line, "%*s %*s %*s %lx %*s %*s %lu %n", &flags, &inode, &path) != 2 || path == 0)
+		return false;
+	return strcmp(line + path, l->endpoint.addr.un.sun_path) == 0 && inode != own &&
+	       (l->endpoint.type == SOCK_DGRAM || (flags & UNIX_LISTENS));
+}
+
+static bool path_is_anothers(const struct listener *l)
+{
+	FILE *in = fopen("/proc/net/unix", "re");
+	char line[4 * sizeof(l->endpoint.addr.un.sun_path)];
+	bool found = false;
+	struct stat st;
+
+	while (in && fstat(l->fd, &st) == 0 && !found && fgets(line, sizeof(line), in)) {
+		line[strcspn(line, "\n")] = '\0';
+		found = is_anothers(l, line, st.st_ino);
+	}
+	if (in)
+		fclose(in);
+	return found;
+}
+
 bool listener_find_path(struct listener *l)
 {
-	return !listener_has_path(l) || own_path(l);
+	return !listener_has_path(l) || (!path_is_anothers(l) && own_path(l));
 }
 
 int listener_listen(struct listener *l, const struct service_config *s, struct error *err)

@@ -43,7 +43,8 @@ struct listener *listener_bind(const struct endpoint *endpoint,
  */
 struct listener *listener_adopt(const struct endpoint *endpoint, int fd, bool passed,
 				const char *stored);
-/* Takes the socket at its path for its own. Returns false where none is: nobody can come to it. */
+/* Takes the socket at its path for its own. Returns false where none is, or another server's:
+ * nobody can come to it. */
 bool listener_find_path(struct listener *listener);
 /* Sets what the service says on a socket that is already bound. */
 int listener_apply(struct listener *listener, const struct service_config *service,

@@ -2,12 +2,35 @@
 /* A listener that is given up: its door is closed, who waits inside is still served. */
 #include <config.h>
 
+#include <limits.h>
 #include <linux/filter.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 
 #include "master/listener.h"
+
+/* An interface that no machine has. */
+#define NOWHERE INT_MAX
+
+/* For kernels where a filter takes CAP_NET_ADMIN: no handshake finds a listener of another
+ * interface, so that new ones are refused. What is under way goes on. Undoing it would take
+ * CAP_NET_RAW. */
+static void hide(int fd)
+{
+	const int nowhere = NOWHERE;
+
+	setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &nowhere, sizeof(nowhere));
+}
+
+static bool is_hidden(int fd)
+{
+	int interface = 0;
+	socklen_t len = sizeof(interface);
+
+	return getsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &interface, &len) == 0 &&
+	       interface == NOWHERE;
+}
 
 /* Drops segments that ask for a new connection (SYN without ACK) and lets the rest pass, so that
  * handshakes under way and open connections go on. A TCP socket's filter sees the packet from the
@@ -23,7 +46,8 @@ static void filter_handshakes(int fd)
 	};
 	struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
 
-	setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
+	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0)
+		hide(fd);
 }
 
 static void filter_all(int fd)
@@ -51,7 +75,7 @@ void listener_refuse_new(struct listener *l)
 /* A path that is unlinked cannot be had back; another socket can be bound there. */
 bool listener_can_reopen(const struct listener *l)
 {
-	return !l->draining || listener_is_inet(l);
+	return !l->draining || (listener_is_inet(l) && !is_hidden(l->fd));
 }
 
 void listener_reopen(struct listener *l)

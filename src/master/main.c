@@ -82,10 +82,18 @@ static char **copy_arguments(int argc, char **argv)
 {
 	char **copy = mem_new((size_t)argc + 2, sizeof(*copy));
 
-	copy[0] = mem_text("preforkd");
 	for (int i = 0; i < argc; i++)
 		copy[i] = mem_text(argv[i]);
+	if (argc == 0)
+		copy[0] = mem_text("preforkd");
 	return copy;
+}
+
+static void free_arguments(char **arguments)
+{
+	for (size_t i = 0; arguments[i]; i++)
+		free(arguments[i]);
+	free(arguments);
 }
 
 /* The file may have been replaced since the execve: then what is at its place is meant. */
@@ -128,6 +136,8 @@ int main(int argc, char **argv)
 	log_open("preforkd", LOG_LEVEL_INFO);
 	if (options_parse(argc, argv, &options, &err) < 0) {
 		log_event(LOG_LEVEL_ERROR, MESSAGE_start_failed, NULL, "%s", err.text);
+		log_linger();
+		free_arguments(arguments);
 		return err.code;
 	}
 	options.arguments = arguments;
@@ -136,6 +146,9 @@ int main(int argc, char **argv)
 	if (options.log_level_given)
 		log_set_level(options.log_level);
 	code = act(&options);
+	if (code)
+		log_linger();
 	entries_free(options.service);
+	free_arguments(arguments);
 	return code;
 }

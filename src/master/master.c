@@ -182,17 +182,20 @@ static void on_intent(struct master *m, enum intent intent)
 	master_step_at(m, 0);
 }
 
-static bool is_anything_stored(const struct master *m)
+/* A pool that leaves may share its listener with the one that replaced it. */
+static unsigned count_stored(const struct master *m)
 {
+	unsigned count = 0;
+
 	for (size_t i = 0; i < m->crew_count; i++)
-		if (m->crews[i]->listener->stored)
-			return true;
-	return false;
+		count += m->crews[i]->state == CREW_SERVING && m->crews[i]->listener->stored;
+	return count;
 }
 
 static void begin_stop(struct master *m)
 {
 	static const char why[] = "preforkd stops";
+	unsigned stored;
 
 	m->stopping = true;
 	board_verdict_begin(&m->board, VERDICT_STOP);
@@ -203,8 +206,9 @@ static void begin_stop(struct master *m)
 	if (m->recycling || m->recycle_again)
 		end_recycle(m, true, why);
 	upgrade_abort(m, why);
-	if (is_anything_stored(m))
-		intent_ask(m, on_intent);
+	stored = count_stored(m);
+	if (stored > 0)
+		intent_ask(m, stored, on_intent);
 	else
 		on_intent(m, INTENT_UNKNOWN);
 }

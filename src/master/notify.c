@@ -112,6 +112,12 @@ static void count_workers(const struct crew *crew, struct numbers *n)
 	}
 }
 
+/* By name: a pool that a reload kept is of an earlier configuration than one that it added. */
+static bool same_service(const struct crew *a, const struct crew *b)
+{
+	return strcmp(a->service->name, b->service->name) == 0;
+}
+
 static struct numbers collect(const struct master *m)
 {
 	struct numbers n = {0};
@@ -121,7 +127,7 @@ static struct numbers collect(const struct master *m)
 		int queue = crew->state == CREW_LEAVING ? 0 : listener_queue(crew->listener);
 
 		n.services += crew->state == CREW_SERVING &&
-			      (i == 0 || m->crews[i - 1]->service != crew->service);
+			      (i == 0 || !same_service(crew, m->crews[i - 1]));
 		n.queued += queue > 0 ? queue : 0;
 		n.degraded = n.degraded || crew_is_degraded(crew);
 		count_workers(crew, &n);

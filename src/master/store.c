@@ -43,23 +43,31 @@ void store_drop(struct master *m, struct listener *l)
 	l->stored = NULL;
 }
 
+/* Its path goes with it. */
+static void drop_unclaimed(struct master *m, struct passed_socket *p)
+{
+	struct listener *l = listener_adopt(&p->bound, p->fd, false, NULL);
+
+	log_event(LOG_LEVEL_NOTICE, MESSAGE_store_dropped, NULL,
+		  "%s: kept across the restart, but no service listens there any more; closed",
+		  p->wrong ? p->name : l->address);
+	notify_unstore(m, p->name);
+	if (!p->wrong)
+		listener_find_path(l);
+	listener_release(l);
+	p->fd = -1;
+}
+
 void store_drop_unclaimed(struct master *m)
 {
-	char address[ADDRESS_TEXT_MAX];
-
 	for (size_t i = m->passed.count; i-- > 0;) {
-		const struct passed_socket *p = &m->passed.items[i];
+		struct passed_socket *p = &m->passed.items[i];
 
 		if (!p->stored)
 			continue;
 		/* -1: a listener has it. */
-		if (p->fd >= 0) {
-			log_event(LOG_LEVEL_NOTICE, MESSAGE_store_dropped, NULL,
-				  "%s: kept across the restart, but no service listens there any "
-				  "more; closed",
-				  p->wrong ? p->name : endpoint_format(&p->bound, address));
-			notify_unstore(m, p->name);
-		}
+		if (p->fd >= 0)
+			drop_unclaimed(m, p);
 		passed_close(&m->passed, i);
 	}
 }

@@ -242,13 +242,21 @@ static void set_log_level(struct master *m, const struct config *config)
 	board_set_log_level(&m->board, level);
 }
 
+/* A byte for each worker that waits there. Closing the other end is not enough: a process that a
+ * handler's open() left behind has it too. */
+static void open_gate(const struct transaction *t, size_t workers)
+{
+	for (size_t i = 0; i < workers; i++)
+		(void)!write(t->gate[1], "", 1);
+}
+
 static void commit(struct master *m)
 {
 	struct transaction *t = m->transaction;
 	struct error err;
 	char text[200];
 	enum transaction_kind kind = t->kind;
-	size_t dropped = 0;
+	size_t dropped = 0, gated = 0;
 
 	if (listen_all(t, &err) < 0) {
 		restore_listeners(t);
@@ -262,14 +270,17 @@ static void commit(struct master *m)
 	m->exit_idle = t->held->config->exit_idle;
 	dropped = retire_old(m, t);
 	for (size_t i = 0; i < t->crew_count; i++)
-		if (t->crews[i]->state == CREW_GATED)
+		if (t->crews[i]->state == CREW_GATED) {
+			gated += t->crews[i]->worker_count;
 			crew_serve(t->crews[i], m->generation);
+		}
+	open_gate(t, gated);
 	reorder(m, t);
 	snprintf(text, sizeof(text), "%sgeneration %u: %u kept, %u replaced, %u added, %zu dropped",
 		 kind == TRANSACTION_UPGRADE ? "version " PACKAGE_VERSION ", " : "", m->generation,
 		 t->actions[RELOAD_KEEP], t->actions[RELOAD_REPLACE] + t->actions[RELOAD_TAKE],
 		 t->actions[RELOAD_ADD], dropped);
-	transaction_free(t); /* closes the gate's other end: it opens */
+	transaction_free(t);
 	m->transaction = NULL;
 	store_drop_unclaimed(m);
 	store_sync(m);

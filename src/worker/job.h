@@ -37,7 +37,7 @@ struct worker_job {
 	/* descriptors, all open in the master at the fork; everything else is closed */
 	int listener;
 	int type;     /* SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM */
-	int gate;     /* read until its end before the first accept; -1: none */
+	int gate;     /* read once before the first accept; -1: none */
 	int report;   /* where a failure before readiness is told; -1: in the log */
 	int wake;     /* a byte here makes the master look at the board */
 	int board;    /* `master`, read-only */

@@ -60,6 +60,7 @@ _Noreturn static void give_up(const struct worker_job *job, const struct error *
 		fd_write_all(job->report, line, strlen(line));
 	} else {
 		log_event(LOG_LEVEL_ERROR, MESSAGE_worker_failed, NULL, "%s", err->text);
+		log_linger();
 	}
 	_exit(err->code);
 }
@@ -90,5 +91,7 @@ _Noreturn void worker_run(const struct worker_job *job)
 	slot_leaving(job->slot);
 	if (job->handler->leave)
 		job->handler->leave(job->state);
+	if (status < 0)
+		log_linger();
 	_exit(status < 0 ? EX_OSERR : WORKER_LEFT);
 }

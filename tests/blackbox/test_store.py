@@ -305,14 +305,37 @@ def test_what_nobody_claims_any_more(manage, tmp_path):
     crash_all(d)
     d.write_config(service("a", TCP))
     d.start()
-    for address in gone:
+    for address, error in zip(gone, (ConnectionRefusedError, FileNotFoundError)):
         assert f"{address}: kept across the restart, but no service listens there any more" in d.log()
-        with pytest.raises(ConnectionRefusedError):
+        with pytest.raises(error):
             connect(address)
     assert len(names(d, "remove")) == 2
     assert ".a." in one(d)[0]
     d.restart()
     assert d.log().count("kept across the restart") == 2
+
+
+@pytest.mark.parametrize("still_wanted", [True, False])
+def test_a_path_that_another_server_took(manage, tmp_path, still_wanted):
+    """Its socket is not touched: neither its mode nor its path."""
+    path = tmp_path / "s"
+    d = manage(service("a", TCP) + service("u", f"unix://{path}"))
+    crash_all(d)
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+        path.chmod(0o611)
+        if still_wanted:
+            d.start(expect_ready=False)
+            assert d.wait() == 69
+            assert f"unix://{path}: Address already in use (a server answers there)" in d.log()
+        else:
+            d.write_config(service("a", TCP))
+            d.start()
+        assert path.stat().st_mode & 0o777 == 0o611
+        with connect(f"unix://{path}"), other.accept()[0]:
+            pass
 
 
 def test_from_its_own_to_a_unit(manage):

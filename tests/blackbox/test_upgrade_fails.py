@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: ISC
-"""An upgrade that cannot be: the old program serves on as if nothing had been asked, or, where it is
-the new one that cannot load its configuration, the workers of before do. And who asked is told why."""
+"""An upgrade that cannot be: the old program serves on as if nothing had been asked, or, where it
+is the new one that cannot load its configuration, the workers of before do. Who asked is told."""
 
 import os
 import re
@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from daemon import exchange, wait_until
-from manager import manage  # noqa: F401
+from manager import manage  # noqa: F401 (a fixture)
 from support import (Clients, end_ctl, finish, gate, hold, pids, say, service, start_ctl,
                      unchanged, wait_gone)
 from upgrading import (identity, install, install_checked, install_text, kinds, own_programs,
-                       refused, upgrade, wait_alone, wait_for_file)  # noqa: F401
+                       refused, upgrade, wait_alone, wait_for_file)
 
 TCP = "tcp://127.0.0.1:0"
 
@@ -176,7 +176,7 @@ def check_serves_on(d, old, reason):
     """After an upgrade whose load failed: who served before does so now."""
     told = refused(d)
     assert reason in told, told
-    assert pids(d) == old
+    wait_until("end of the new ones", lambda: pids(d) == old)
     wait_until("degraded", lambda: is_degraded(d))
     d.wait_notification("STATUS=degraded")
     result = d.ctl("recycle", check=False)
@@ -242,7 +242,7 @@ def test_the_address_is_taken_after_the_check(daemon, programs, tmp_path):
     d.write_config(service("a", TCP, workers=2) + service("b", f"unix://{tmp_path}/file"))
     told = refused(d)
     assert "the file exists and is no socket" in told, told
-    assert pids(d) == old
+    wait_until("end of the new ones", lambda: pids(d) == old)
     (tmp_path / "file").unlink()
     d.ctl("reload")
     assert exchange(f"unix://{tmp_path}/file", b"served") == b"served"

@@ -8,10 +8,10 @@ import os
 import pytest
 from daemon import wait_until
 from loss import Chaos, Clients, terminate_some_worker
-from manager import manage  # noqa: F401
+from manager import manage  # noqa: F401 (a fixture)
 from support import Clients as Echo
 from support import at_rest, service
-from upgrading import identity, install, kinds, own_programs, upgrade, wait_alone  # noqa: F401
+from upgrading import identity, install, kinds, own_programs, upgrade, wait_alone
 
 UPGRADES = int(os.environ.get("LOSS_UPGRADES", "20"))
 ENOUGH = 10 ** 7

@@ -2,6 +2,7 @@
 """What else is asked for while an upgrade is under way, at any moment of it, is done too."""
 
 import json
+import os
 import random
 import re
 import signal
@@ -13,7 +14,7 @@ from look import stat_fields
 from support import (Clients, end_ctl, finish, gate, hold, pids, rewrite, service,
                      signal_was_taken, start_ctl, wait_gone)
 from upgrading import (count_upgrades, identity, install_checked, own_programs, stopped, upgrade,
-                       wait_alone, wait_for_file)  # noqa: F401
+                       wait_alone, wait_for_file)
 
 TCP = "tcp://127.0.0.1:0"
 AGAIN = {"HUP": r"reload: generation", "USR1": r"recycle: ", "USR2": r"upgrade: version \S+, gen"}
@@ -59,7 +60,7 @@ def wait_served(d, name, before):
 
 @pytest.mark.parametrize("name", AGAIN)
 def test_a_signal_as_it_executes(daemon, programs, tmp_path, name):
-    """Signals that come together with the end of the check: each is taken from the kernel alone, the
+    """Signals that come together with the end of the check: the loop reads one in each round, the
     last of them just before the execve."""
     d = daemon(service("a", TCP, workers=1))
     was = identity(d)
@@ -98,7 +99,7 @@ def test_a_signal_at_any_moment(daemon, name):
     """Microseconds after the upgrade was asked for."""
     dice = random.Random(name)
     d = daemon(service("a", TCP, workers=1))
-    least = most = 0
+    early = 0
     with Clients(d.address(), 1) as clients:
         for number in range(40):
             before = count(d, AGAIN[name])
@@ -106,9 +107,8 @@ def test_a_signal_at_any_moment(daemon, name):
             d.signal(signal.SIGUSR2)
             # The time is the point: the signal may come at any moment of the upgrade.
             threading.Event().wait(dice.random() * 0.03)
-            least += count_upgrades(d) == upgrades
+            early += count_upgrades(d) == upgrades
             d.signal(getattr(signal, f"SIG{name}"))
-            most += 1
             if name == "USR2":
                 # Two that come as one are one: the later is answered all the same.
                 wait_until("upgrade", lambda: signal_was_taken(d.pid, signal.SIGUSR2))
@@ -118,7 +118,7 @@ def test_a_signal_at_any_moment(daemon, name):
                 wait_until(f"SIG{name} {number}", lambda: count(d, AGAIN[name]) > before)
                 wait_until("upgrade", lambda: count_upgrades(d) > upgrades)
         clients.more()
-    assert 0 < least, "every signal came after the upgrade"
+    assert early > 0, "every signal came after the upgrade"
 
 
 def test_a_stop_at_any_moment(daemon):
@@ -166,11 +166,7 @@ def test_an_upgrade_during_the_check(daemon, programs, tmp_path):
     check.let_go()
     assert check.end()["number"] in (1, 2)
     d.wait_log(r"upgrade: version \S+, generation 3: ")
-    assert json.loads(upgrade_json(d))["number"] == 3
-
-
-def upgrade_json(d):
-    return d.ctl("upgrade", "--json").stdout
+    assert json.loads(d.ctl("upgrade", "--json").stdout)["number"] == 3
 
 
 def loading(d, order, count_before):
@@ -273,14 +269,9 @@ def test_workers_that_die_during_the_check(daemon, programs, tmp_path):
             check.let_go()
             check.wait_dead()
             victim = min(pids(d))
-            d_kill(victim)
+            os.kill(victim, signal.SIGKILL)
+            wait_until("its end", lambda: (stat_fields(victim) or "Z")[0] == "Z")
         check.end()
         wait_alone(d, 3)
     assert not pids(d) & old
     assert exchange(d.address(), b"served") == b"served"
-
-
-def d_kill(pid):
-    import os  # pylint: disable=import-outside-toplevel
-    os.kill(pid, signal.SIGKILL)
-    wait_until("its end", lambda: (stat_fields(pid) or "Z")[0] == "Z")

@@ -2,6 +2,7 @@
 """Upgrades of a daemon whose program is a file of its own, which the test may replace."""
 
 import collections
+import contextlib
 import copy
 import re
 import shutil
@@ -99,28 +100,16 @@ def zombies(d):
     return [pid for pid in d.workers() if (stat_fields(pid) or "?")[0] == "Z"]
 
 
-def pending(pid, number):
-    """Whether a signal waits to be read."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    masks = [int(mask, 16) for mask in re.findall(r"(?:SigPnd|ShdPnd):\s*(\w+)", status)]
-    return any(mask >> (number - 1) & 1 for mask in masks)
-
-
 def wait_alone(d, count):
     """Until the workers of before have gone, and nobody was left behind."""
     wait_until(f"{count} workers", lambda: len(d.workers()) == count)
     assert zombies(d) == []
 
 
-class stopped:  # pylint: disable=invalid-name
+@contextlib.contextmanager
+def stopped(d):
     """The master stands still in the block; what comes meanwhile comes at once afterwards."""
-
-    def __init__(self, d):
-        self.d = d
-
-    def __enter__(self):
-        self.d.signal(signal.SIGSTOP)
-        wait_until("standstill", lambda: stat_fields(self.d.pid)[0] == "T")
-
-    def __exit__(self, *_):
-        self.d.signal(signal.SIGCONT)
+    d.signal(signal.SIGSTOP)
+    wait_until("standstill", lambda: stat_fields(d.pid)[0] == "T")
+    yield
+    d.signal(signal.SIGCONT)

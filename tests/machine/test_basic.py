@@ -188,3 +188,23 @@ def test_an_instance_beside_it(machine):
     assert services(machine.status()) == {"message", "echo"}
     assert machine.exchange(ECHO, b"main") == b"main"
     assert machine.run("ls", "/run/preforkd").stdout.split() == ["main"]
+
+
+def test_a_socket_that_is_given_away(machine):
+    """The unit has CAP_CHOWN and not CAP_FOWNER: changing the mode of another's file fails."""
+    path = "/run/preforkd/main/given.sock"
+    text = ('service "given" { listen = {"unix://%s"} builtin = "echo" socket_user = "alice"'
+            ' socket_mode = "%s" }\n')
+
+    def stat():
+        return machine.run("stat", "-c", "%U %a", path).stdout.split()
+
+    machine.write(CONF, text % (path, "0600"))
+    machine.systemctl("start", "preforkd")
+    assert stat() == ["alice", "600"]
+    machine.write(CONF, text % (path, "0660"))
+    machine.systemctl("reload", "preforkd")
+    assert stat() == ["alice", "660"]
+    machine.systemctl("restart", "preforkd")
+    assert stat() == ["alice", "660"]
+    assert machine.run("preforkctl", "call", f"unix://{path}", "hello", user="alice").stdout == "hello\n"

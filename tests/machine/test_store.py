@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: ISC
-"""What preforkd bound itself is kept by systemd: a restart, a crash and a stuck master refuse nobody.
-And a stop, after which nobody keeps it: who waits in the queue is served before it closes.
+"""What preforkd bound itself is kept by systemd: a restart, a crash and a stuck master refuse
+nobody. And a stop, after which nobody keeps it: who waits in the queue is served before it closes.
 
 MACHINE_ROUNDS=N in the environment: so many restarts, kills and stops in place of the usual few."""
 
@@ -9,6 +9,7 @@ import fcntl
 import os
 import re
 import selectors
+import socket
 import subprocess
 import time
 
@@ -85,17 +86,18 @@ class Running:
         self.machine.wait_show(UNIT, NFileDescriptorStore=listeners)
 
     def sockets(self):
-        """By where they are bound, the inodes of what the unit listens on: a socket that was
-        bound anew is another one."""
-        text = self.machine.run("ss", "-Hatuxnle").stdout
+        """By kind and where they are bound, the inodes of what listens: a socket that was bound
+        anew is another one."""
         found = {}
-        for line in text.splitlines():
-            where = re.search(rf"(127\.0\.0\.1:\d+|{RUNTIME}/\w+)(?: (\d+))?", line)
-            inode = re.search(r"ino:(\d+)", line)
+        for line in self.machine.run("ss", "-Hltune").stdout.splitlines():
+            where = re.match(r"(tcp|udp) .* 127\.0\.0\.1:(70\d\d) .*ino:(\d+)", line)
             if where:
-                key = (line.split()[0], where[1])
-                assert key not in found, text
-                found[key] = inode[1] if inode else where[2]
+                found.setdefault(where[1] + where[2], []).append(where[3])
+        for line in self.machine.run("cat", "/proc/net/unix").stdout.splitlines():
+            # Not the accepted ones, which have the path of their listener.
+            where = re.match(rf"\S+ \S+ \S+ (\S+) (\S+) \S+ +(\d+) {RUNTIME}/(\w)$", line)
+            if where and (where[1] == "00010000" or where[2] == "0002"):
+                found.setdefault(where[4], []).append(where[3])
         return found
 
     def paths(self):
@@ -288,7 +290,7 @@ def test_the_watchdog_is_content_with_a_master_that_lives(machine, run):
 def test_what_is_dropped_leaves_it(machine, run):
     """With the reload. And what comes is there once, whatever happens."""
     r = run(echo("a", TCP), echo("b", OTHER), echo("u", UNIX))
-    [bound] = [inode for (_, where), inode in r.sockets().items() if where == "127.0.0.1:7080"]
+    bound = r.sockets()["tcp7080"]
     steps = [
         [echo("a", TCP), echo("u", UNIX)],  # one is dropped
         [echo("a", TCP), echo("b", OTHER), echo("u", UNIX, PACKET, GRAM)],  # others come
@@ -299,13 +301,13 @@ def test_what_is_dropped_leaves_it(machine, run):
     ]
     with machine.clients(TCP, count=4) as c:
         for services in steps:
-            for step in (r.reload, lambda *_: r.systemctl("restart"), r.reload):
+            for step in (r.reload, lambda *_: r.systemctl("restart")):
                 step(*services)
                 c.more(2)
                 r.each_once()
     all_served(c)
     assert len(r.sockets()) == 3
-    assert r.sockets()["tcp", "127.0.0.1:7080"] == bound
+    assert r.sockets()["tcp7080"] == bound
     assert r.complaints() == []
     assert not [m for m in machine.journal("preforkd") if "kept across" in m["MESSAGE"]]
 
@@ -365,18 +367,16 @@ def test_workers_do_not_see_it(machine, run):
     env = module(machine, "env")
     r = run(service("env", TCP, module=env, workers=2), echo("b", OTHER), echo("u", UNIX))
     r.systemctl("restart")
-    master = machine.run("cat", f"/proc/{r.pid()}/environ").stdout
-    names = {line.split("=")[0] for line in master.split("\0")}
     secret = {"NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "WATCHDOG_USEC",
               "WATCHDOG_PID"}
-    assert secret <= names
     told = machine.exchange(TCP, b"").decode()
     assert f"ppid={r.pid()} " in told
     seen = set(re.search(r" env=(\S*) ", told)[1].split(","))
-    assert "PATH" in seen and not seen & secret, seen
-    own, others = r.sockets().pop(("tcp", "127.0.0.1:7080")), set(r.sockets().values())
+    assert "RUNTIME_DIRECTORY" in seen and not seen & secret, seen
+    sockets = r.sockets()
     held = set(re.findall(r"=socket:\[(\d+)\]", told))
-    assert own in held and not held & (others - {own}), (held, others)
+    assert held & {*sockets["tcp7080"]}
+    assert not held & {*sockets["tcp7081"], *sockets["s"]}, (told, sockets)
     for worker in machine.status()["workers"]:
         text = machine.run("cat", f"/proc/{worker['pid']}/environ").stdout
         assert not any(f"{name}=" in text for name in secret), text
@@ -397,6 +397,9 @@ def test_stop_serves_who_waits(machine, run):
                                                          check=False).returncode)
     with pytest.raises(FileNotFoundError):
         machine.connect(UNIX)
+    # Refused or, where a filter drops the handshake, without an answer.
+    with pytest.raises((ConnectionRefusedError, socket.timeout)):
+        machine.connect(TCP, 0.3)
     for s in held:
         finish(s)
     assert [answer(s) for s in waiting] == [b"waits %d" % i for i in range(5) for _ in "12"]
@@ -423,19 +426,19 @@ def test_stop_under_load(machine, run):
 
 def test_stop_timeout_is_the_limit(machine, run):
     """And not that of the unit, which is told to wait longer."""
-    r = run(echo("echo", TCP, workers=2, stop_timeout="5s"), dropin="TimeoutStopSec=2s")
+    r = run(echo("echo", TCP, workers=2, stop_timeout="4s"), dropin="TimeoutStopSec=2s")
     finishes, stays = machine.inside(hold, TCP), machine.inside(hold, TCP)
     begin = time.monotonic()
     r.systemctl("stop", "--no-block")
     machine.wait_state(UNIT, "deactivating")
     # One says something all the time, until well after the limit of the unit.
-    while time.monotonic() < begin + 3.5:
+    while time.monotonic() < begin + 3:
         say(finishes, b"still here\n")
         selectors.DefaultSelector().select(0.1)
     finish(finishes)
     with stays, contextlib.suppress(ConnectionResetError):
         assert stays.recv(1) == b""
-    assert 4.9 < time.monotonic() - begin < 8
+    assert 3.9 < time.monotonic() - begin < 7
     machine.wait_show(UNIT, ActiveState="inactive", Result="success")
     machine.wait_journal(r"worker \d+ did not leave within its stop_timeout; killed", "preforkd")
     assert not [m for m in r.complaints() if "timed out" in m.lower()]
@@ -466,6 +469,7 @@ def test_nothing_is_left_behind(machine, run):
     group = machine.show(UNIT, "ControlGroup")["ControlGroup"]
     processes = machine.run("cat", f"/sys/fs/cgroup{group}/cgroup.procs").stdout.split()
     assert len(processes) > 1 + len(machine.status()["workers"])
+    is_served(machine, TCP)
     r.systemctl("stop")
     assert machine.run("test", "-e", f"/sys/fs/cgroup{group}", check=False).returncode == 1
     for pid in processes:

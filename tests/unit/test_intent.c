@@ -22,6 +22,8 @@
 enum fault { NONE, FAILS, CLOSES, SILENT, NONSENSE };
 
 /* A place where a manager, or a bus that leads to it, can be asked. */
+#define STORED 3
+
 struct place {
 	int listener;
 	struct sockaddr_un address;
@@ -32,6 +34,7 @@ struct place {
 
 static struct place private, bus;
 static const char *job_type; /* or NULL: no job */
+static uint32_t kept;        /* descriptors in the store */
 static char directory[] = "/tmp/preforkd-intent-XXXXXX";
 /* Too large for a stack. */
 static struct master master;
@@ -49,6 +52,8 @@ static int reply(sd_bus_message *m, const char *what)
 	if (strcmp(what, "Job") == 0)
 		return sd_bus_reply_method_return(m, "v", "(uo)", job_type ? 42 : 0,
 						  job_type ? JOB : "/");
+	if (strcmp(what, "NFileDescriptorStore") == 0)
+		return sd_bus_reply_method_return(m, "v", "u", kept);
 	ck_assert_str_eq(what, "JobType");
 	return sd_bus_reply_method_return(m, "v", "s", job_type);
 }
@@ -82,7 +87,8 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error)
 		ck_assert_uint_eq(pid, 0);
 	} else if (strcmp(what, "Get") == 0) {
 		ck_assert_int_ge(sd_bus_message_read(m, "ss", &interface, &what), 0);
-		ck_assert_str_eq(sd_bus_message_get_path(m), strcmp(what, "Job") == 0 ? UNIT : JOB);
+		ck_assert_str_eq(sd_bus_message_get_path(m),
+				 strcmp(what, "JobType") == 0 ? JOB : UNIT);
 	}
 	if (place->fault_at && strcmp(place->fault_at, what) == 0)
 		return misbehave(place, m);
@@ -152,6 +158,7 @@ static void setup(void)
 	listen_at(&bus, "bus");
 	answers = 0;
 	job_type = NULL;
+	kept = STORED;
 }
 
 static void teardown(void)
@@ -179,7 +186,7 @@ static void on_answer(struct master *m, enum intent intent)
 static void assert_answer(enum intent expected)
 {
 
-	intent_ask(&master, on_answer);
+	intent_ask(&master, STORED, on_answer);
 	while (answers == 0)
 		ck_assert_int_gt(sd_event_run(master.event, UINT64_C(10000000)), 0);
 	ck_assert_int_eq(answered, expected);
@@ -211,6 +218,15 @@ START_TEST(test_direct)
 }
 END_TEST
 
+/* What is not kept cannot wait for the next process. */
+START_TEST(test_a_store_that_keeps_too_few)
+{
+	job_type = "restart";
+	kept = STORED - 1;
+	assert_answer(INTENT_STOP);
+}
+END_TEST
+
 START_TEST(test_through_the_bus)
 {
 	job_type = types[_i].type;
@@ -224,13 +240,24 @@ static const struct {
 	const char *at;
 	enum fault fault;
 } faults[] = {
-	{"GetUnitByPID", FAILS},  {"GetUnitByPID", CLOSES},
-	{"GetUnitByPID", SILENT}, {"GetUnitByPID", NONSENSE},
-	{"Job", FAILS},           {"Job", CLOSES},
-	{"Job", SILENT},          {"Job", NONSENSE},
-	{"JobType", FAILS},       {"JobType", CLOSES},
-	{"JobType", SILENT},      {"JobType", NONSENSE},
-	{"Hello", FAILS},         {"Hello", CLOSES},
+	{"GetUnitByPID", FAILS},
+	{"GetUnitByPID", CLOSES},
+	{"GetUnitByPID", SILENT},
+	{"GetUnitByPID", NONSENSE},
+	{"Job", FAILS},
+	{"Job", CLOSES},
+	{"Job", SILENT},
+	{"Job", NONSENSE},
+	{"JobType", FAILS},
+	{"JobType", CLOSES},
+	{"JobType", SILENT},
+	{"JobType", NONSENSE},
+	{"NFileDescriptorStore", FAILS},
+	{"NFileDescriptorStore", CLOSES},
+	{"NFileDescriptorStore", SILENT},
+	{"NFileDescriptorStore", NONSENSE},
+	{"Hello", FAILS},
+	{"Hello", CLOSES},
 	{"Hello", SILENT},
 };
 #define FAULTS ((int)(sizeof(faults) / sizeof(*faults)))
@@ -282,7 +309,7 @@ END_TEST
 START_TEST(test_no_manager)
 {
 	unsetenv("NOTIFY_SOCKET");
-	intent_ask(&master, on_answer);
+	intent_ask(&master, STORED, on_answer);
 	ck_assert_int_eq(answers, 1);
 	ck_assert_int_eq(answered, INTENT_UNKNOWN);
 }
@@ -292,7 +319,7 @@ END_TEST
 START_TEST(test_forgotten)
 {
 	job_type = "restart";
-	intent_ask(&master, on_answer);
+	intent_ask(&master, STORED, on_answer);
 	for (int i = 0; i < _i; i++)
 		sd_event_run(master.event, 0);
 	intent_close(&master);
@@ -314,6 +341,7 @@ int main(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_loop_test(tcase, test_direct, 0, TYPES);
 	tcase_add_loop_test(tcase, test_through_the_bus, 0, TYPES);
+	tcase_add_test(tcase, test_a_store_that_keeps_too_few);
 	tcase_add_loop_test(tcase, test_faults, 0, FAULTS);
 	tcase_add_loop_test(tcase, test_faults_of_the_first, 0, FAULTS);
 	tcase_add_test(tcase, test_nobody_there);
