@@ -34,6 +34,16 @@ void store_sync(struct master *m)
 			keep(m, m->crews[i]);
 }
 
+void store_again(struct master *m)
+{
+	for (size_t i = 0; i < m->crew_count; i++) {
+		struct listener *l = m->crews[i]->listener;
+
+		free(l->stored);
+		l->stored = NULL;
+	}
+}
+
 void store_drop(struct master *m, struct listener *l)
 {
 	if (!l->stored)

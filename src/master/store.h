@@ -9,6 +9,9 @@
 
 /* Stores what serves and is not stored yet under the name of its service and address. */
 void store_sync(struct master *m);
+/* Has the next store_sync() store all anew: what it stored before may not have arrived. A second
+ * copy is ignored. */
+void store_again(struct master *m);
 /* Takes a listener out that nobody keeps. */
 void store_drop(struct master *m, struct listener *listener);
 /* After the first generation: closes what came from the store and nothing claimed. */

@@ -287,6 +287,17 @@ def test_the_manager_is_told(manage):
     assert set(d.stored().values()) == set(stored.values())
 
 
+def test_a_manager_that_is_gone(daemon, tmp_path):
+    """It is waited for, but not for ever."""
+    d = daemon(service("a", TCP), env={"NOTIFY_SOCKET": str(tmp_path / "nobody")},
+               expect_ready=False)
+    d.wait_log("listening on")
+    upgrade(d)
+    assert "the service manager does not read what it is told; going on" in d.log()
+    assert exchange(d.address(), b"served") == b"served"
+    assert d.stop() == 0
+
+
 WATCHED = """
 import os, sys
 os.environ["WATCHDOG_PID"] = str(os.getpid())

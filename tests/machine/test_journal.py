@@ -454,6 +454,21 @@ def test_a_stuck_journald_stops_nobody(machine):
     assert losses(machine) == lost
 
 
+def test_a_stuck_journald_hinders_no_command(machine):
+    with stuck(machine):
+        start(machine, echo("echo", TCP))
+        for verb in ("reload", "restart"):
+            machine.systemctl(verb, "preforkd")
+            assert machine.exchange(TCP, b"hello") == b"hello"
+        for verb in ("recycle", "upgrade"):
+            machine.ctl(verb)
+            assert machine.exchange(TCP, b"hello") == b"hello"
+        machine.systemctl("stop", "preforkd")
+    # What fits into journald's queue is not lost.
+    for name in ("started", "reload_done", "recycle_done", "upgrade_done", "stopped"):
+        assert entry(machine, name, None)["PREFORKD_INSTANCE"] == "main"
+
+
 # ---- a journald that is restarted
 
 
@@ -528,23 +543,28 @@ def test_journald_is_restarted(machine, kind):
 SOCKETS = ["systemd-journald.socket", "systemd-journald-dev-log.socket"]
 
 
-def test_journald_gets_new_sockets(machine):
+@pytest.fixture
+def new_sockets(machine):
+    """Makes journald's sockets anew. What else runs in there has no way to the journal then."""
+    def make():
+        machine.systemctl("stop", *SOCKETS, "systemd-journald")
+        machine.systemctl("start", *SOCKETS, "systemd-journald")
+    yield make
+    machine.reboot()
+
+
+def test_journald_gets_new_sockets(machine, new_sockets):
     """The master finds them, and workers that may; those in a sandbox lose their lines, and count
     them, until they are replaced."""
     addresses = start_kind(machine, "plain")
-    try:
-        machine.systemctl("stop", *SOCKETS, "systemd-journald")
-        machine.systemctl("start", *SOCKETS, "systemd-journald")
-        for name in ("off", "basic"):
-            line_of(machine, name, addresses[name], None)
-        machine.exchange(addresses["strict"], b"hello")
-        [pid] = workers(machine, "strict")
-        machine.wait("a line is lost", lambda: losses(machine)[pid] == 1)
-        machine.systemctl("reload", "preforkd")
-        machine.wait_journal("reload: generation 2:", UNIT)
-        machine.ctl("recycle")
-        line_of(machine, "strict", addresses["strict"], None)
-        assert machine.status()["log_lost"] == 0
-    finally:
-        # What else runs in there has no way to the journal any more.
-        machine.reboot()
+    new_sockets()
+    for name in ("off", "basic"):
+        line_of(machine, name, addresses[name], None)
+    machine.exchange(addresses["strict"], b"hello")
+    [pid] = workers(machine, "strict")
+    machine.wait("a line is lost", lambda: losses(machine)[pid] == 1)
+    machine.systemctl("reload", "preforkd")
+    machine.wait_journal("reload: generation 2:", UNIT)
+    machine.ctl("recycle")
+    line_of(machine, "strict", addresses["strict"], None)
+    assert machine.status()["log_lost"] == 0
