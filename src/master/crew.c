@@ -56,6 +56,20 @@ static void mark_udp_port(struct crew *crew, bool ours)
 	board_udp_port(&m->board, port, m->udp_users[port] > 0);
 }
 
+/* The last step of making one; frees it where that fails. */
+static struct crew *enter_board(struct crew *crew, const char *handler, struct error *err)
+{
+	crew->board = board_pool_open(&crew->master->board, crew->service->name,
+				      crew->listener->address, handler);
+	if (crew->board < 0) {
+		error_set(err, EX_CONFIG, "more than %d addresses", BOARD_POOLS);
+		crew_free(crew);
+		return NULL;
+	}
+	mark_udp_port(crew, true);
+	return crew;
+}
+
 struct crew *crew_new(struct master *m, struct held_config *held,
 		      const struct service_config *service, struct listener *listener,
 		      struct error *err)
@@ -86,14 +100,7 @@ struct crew *crew_new(struct master *m, struct held_config *held,
 		crew_free(crew);
 		return NULL;
 	}
-	crew->board = board_pool_open(&m->board, service->name, listener->address, handler_name);
-	if (crew->board < 0) {
-		error_set(err, EX_CONFIG, "more than %d addresses", BOARD_POOLS);
-		crew_free(crew);
-		return NULL;
-	}
-	mark_udp_port(crew, true);
-	return crew;
+	return enter_board(crew, handler_name, err);
 }
 
 struct crew *crew_adopt(struct master *m, const char *name, struct listener *listener,
@@ -112,14 +119,7 @@ struct crew *crew_adopt(struct master *m, const char *name, struct listener *lis
 			      .report = -1};
 	crew->adopted->name = mem_text(name);
 	crew->service = crew->adopted;
-	crew->board = board_pool_open(&m->board, name, listener->address, "");
-	if (crew->board < 0) {
-		error_set(err, EX_CONFIG, "more than %d addresses", BOARD_POOLS);
-		crew_free(crew);
-		return NULL;
-	}
-	mark_udp_port(crew, true);
-	return crew;
+	return enter_board(crew, "", err);
 }
 
 int crew_adopt_worker(struct crew *crew, const struct worker *worker)

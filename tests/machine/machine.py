@@ -301,7 +301,7 @@ class Machine:
         as journalctl has them: a dict for each."""
         self.run("journalctl", "--sync", check=False)
         text = self.run(*self.journal_command(unit, cursor, fields)).stdout
-        found = [json.loads(line) for line in text.splitlines()]
+        found = [json.loads(line) for line in text.split("\n") if line]
         return [m for m in found if m["__CURSOR"] != (cursor or self.cursor)]
 
     def journal_text(self, unit=None):

@@ -168,8 +168,8 @@ def test_nothing_changed(machine):
         d.reload(echo("stays", TCP))
     d.is_active(1)
     assert d.workers() == kept
-    machine.wait_journal(r"reload: generation 4: 1 kept, 0 replaced, 0 added, 0 dropped", "preforkd",
-                         MESSAGE_ID=DONE)
+    machine.wait_journal(r"reload: generation 4: 1 kept, 0 replaced, 0 added, 0 dropped",
+                         "preforkd", MESSAGE_ID=DONE)
 
 
 def test_it_waits_for_the_new_workers(machine, gate):
@@ -219,7 +219,8 @@ def test_several_at_once(machine):
 # What is added to a good file, and what is said about it; {at} is the place of the mistake, in the
 # line after the word HERE.
 BAD = {
-    "value": ('service "new" {\n\tlisten = {"tcp://127.0.0.1:7081"}\n# HERE\n\tbuiltin = "none"\n}\n',
+    "value": ('service "new" {\n\tlisten = {"tcp://127.0.0.1:7081"}\n# HERE\n'
+              '\tbuiltin = "none"\n}\n',
               '{at}: service "new": builtin: builtin "none": there is none'),
     "unknown key": ('service "new" {\n# HERE\n\tlisen = {"tcp://127.0.0.1:7081"}\n}\n',
                     '{at}: service "new": lisen: '),
@@ -324,7 +325,7 @@ def test_nobody_on_what_stays_is_lost(machine):
                 echo(f"whole{i}", port(7200 + i), f"unix://{d.runtime}/whole"))
 
     d.reload(*configuration(0))
-    life, kept, own = d.life(), d.workers("kept"), 0
+    life, own = d.life(), 0
     kept = {w["pid"] for w in d.status()["workers"] if w["address"] in (stay[0], stay[2])}
     with machine.clients(stay, count=12, slow=0.2) as c:
         for i in range(1, RELOADS + 1):
