@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: ISC
-"""preforkctl upgrade of a unit: a new program is installed as a package does it, by rename, and runs
-then in the same process, watched and restarted by systemd as before; no client notices.
+"""preforkctl upgrade of a unit: a new program is installed as a package does it, by rename, and
+runs then in the same process, watched and restarted by systemd as before; no client notices.
 
 MACHINE_UPGRADES=N in the environment: so many upgrades in a row under load."""
 
