@@ -83,10 +83,13 @@ static void log_death(const struct worker *w, const siginfo_t *info, int open)
 	const struct crew *crew = w->crew;
 	const struct log_about about = crew_about(crew, w);
 	bool left = info->si_code == CLD_EXITED && info->si_status == 0;
-	bool normal = left && w->ready && !open;
+	bool undone = w->killed && crew->gate >= 0;
+	bool normal = undone || (left && w->ready && !open);
 	char cause[128];
 
-	if (w->killed)
+	if (undone)
+		snprintf(cause, sizeof(cause), "ended with the load it was started for");
+	else if (w->killed)
 		snprintf(cause, sizeof(cause), "killed after stop_timeout or by a second stop");
 	else
 		describe(info, cause, sizeof(cause));
