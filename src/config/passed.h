@@ -15,6 +15,7 @@ struct passed_socket {
 	struct endpoint bound; /* what it is bound to; of no use where `wrong` is set */
 	const char *wrong;     /* why nobody can be served there, or NULL */
 	bool stored;           /* from the FD store: preforkd bound it itself, once */
+	bool wanted;           /* a service listens there */
 };
 
 struct passed {

@@ -149,6 +149,14 @@ static char *names_passed(const struct passed *passed)
 	return text;
 }
 
+static bool is_among(const struct endpoint *endpoint, const struct endpoint *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (endpoint_equal(endpoint, &list[i]))
+			return true;
+	return false;
+}
+
 static int find_passed(const struct resolve *r, struct listen_on *on, struct error *err)
 {
 	const struct passed *passed = r->passed;
@@ -163,6 +171,11 @@ static int find_passed(const struct resolve *r, struct listen_on *on, struct err
 			continue;
 		if (p->wrong)
 			return error_set(err, EX_CONFIG, "systemd://%s: %s", name, p->wrong);
+		if (is_among(&p->bound, on->endpoints, on->endpoint_count))
+			return error_set(err, EX_CONFIG,
+					 "systemd://%s: two of its sockets are bound to the same "
+					 "address (ReusePort= in the .socket unit?)",
+					 name);
 		on->endpoints[on->endpoint_count++] = p->bound;
 	}
 	if (on->endpoint_count > 0)

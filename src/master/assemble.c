@@ -4,19 +4,23 @@
 
 #include <stdlib.h>
 #include <sysexits.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "master/notify.h"
 #include "master/passed.h"
 #include "master/store.h"
 #include "master/transaction.h"
+
+/* Of 10 ms. */
+#define GIVE_WAY_TRIES 50
 
 /* Those that serve, and those that were dropped while their listener is still there. */
 static bool can_be_taken_from(const struct crew *crew)
 {
 	return crew->state == CREW_SERVING || crew->state == CREW_DRAINING ||
-	       (crew->state == CREW_LEAVING && crew->listener->draining &&
-		crew->listener->users == 1);
+	       (crew->state == CREW_LEAVING && crew->listener->draining);
 }
 
 /* A pool that drains has no name any more: nothing keeps it, but its listener can be taken over. */
@@ -33,6 +37,15 @@ static struct reload_pool describe_old(const struct crew *crew)
 	};
 }
 
+/* Generations that leave may share a listener: the youngest comes first, and stands for all. */
+static bool is_collected(const struct transaction *t, size_t count, const struct listener *l)
+{
+	for (size_t i = 0; i < count; i++)
+		if (t->old[i]->listener == l && l->draining)
+			return true;
+	return false;
+}
+
 static size_t collect_old(struct master *m, struct transaction *t, struct reload_pool *old)
 {
 	size_t n = 0;
@@ -41,7 +54,7 @@ static size_t collect_old(struct master *m, struct transaction *t, struct reload
 	for (size_t i = 0; i < m->crew_count; i++) {
 		struct crew *crew = m->crews[i];
 
-		if (!can_be_taken_from(crew))
+		if (!can_be_taken_from(crew) || is_collected(t, n, crew->listener))
 			continue;
 		old[n] = describe_old(crew);
 		t->old[n++] = crew;
@@ -86,7 +99,7 @@ static struct fresh *collect_fresh(const struct config *config, size_t *count)
 
 /* ---- sockets that we were started with ---- */
 
-static void match_passed(const struct master *m, struct fresh *fresh, size_t count)
+static void match_passed(struct master *m, struct fresh *fresh, size_t count)
 {
 	struct passed_wish *wishes = mem_new(count, sizeof(*wishes));
 	size_t *match = mem_new(count, sizeof(*match));
@@ -94,8 +107,11 @@ static void match_passed(const struct master *m, struct fresh *fresh, size_t cou
 	for (size_t i = 0; i < count; i++)
 		wishes[i] = (struct passed_wish){fresh[i].service->name, fresh[i].endpoint};
 	passed_match(&m->passed, wishes, count, match);
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
 		fresh[i].passed = match[i];
+		if (match[i] != PASSED_NONE)
+			m->passed.items[match[i]].wanted = true;
+	}
 	free(wishes);
 	free(match);
 }
@@ -157,13 +173,13 @@ static struct listener *adopt_stored(struct master *m, struct passed_socket *p,
 	struct listener *l = listener_adopt(fresh->endpoint, p->fd, false, p->name);
 
 	p->fd = -1;
-	if (listener_find_path(l)) {
-		l->draining = true;
+	l->draining = listener_is_inet(l);
+	if (listener_find_path(l) && listener_can_reopen(l)) {
 		listener_reopen(l);
-		l->draining = false;
 		return l;
 	}
-	log_warning("%s: kept across the restart, but its path is gone; bound anew", l->configured);
+	log_warning("%s: kept across the restart, but nobody can come to it any more; bound anew",
+		    l->configured);
 	store_drop(m, l);
 	listener_release(l);
 	return NULL;
@@ -177,12 +193,29 @@ static struct listener *adopt_passed(struct master *m, const struct fresh *fresh
 			 : listener_adopt(fresh->endpoint, p->fd, true, NULL);
 }
 
+/* What was kept across a restart and nothing claims may be in the way, until the service manager
+ * has closed it too. Nobody is served yet that this could hold up. */
+static struct listener *bind_new(struct master *m, const struct fresh *fresh, struct error *err)
+{
+	const struct timespec pause = {.tv_nsec = 10000000};
+	struct listener *l = listener_bind(fresh->endpoint, fresh->service, err);
+	bool in_the_way = !l && err->code == EX_UNAVAILABLE &&
+			  (store_drop_unclaimed(m) > 0 || fresh->passed != PASSED_NONE);
+
+	for (int tries = 0; in_the_way && !l && tries < GIVE_WAY_TRIES; tries++) {
+		notify_flush(m, 0);
+		nanosleep(&pause, NULL);
+		l = listener_bind(fresh->endpoint, fresh->service, err);
+	}
+	return l;
+}
+
 static struct listener *new_listener(struct master *m, const struct fresh *fresh, struct error *err)
 {
 	struct listener *l = fresh->passed == PASSED_NONE ? NULL : adopt_passed(m, fresh);
 
 	if (!l)
-		return listener_bind(fresh->endpoint, fresh->service, err);
+		return bind_new(m, fresh, err);
 	if (listener_apply(l, fresh->service, err) == 0)
 		return l;
 	listener_release(l);

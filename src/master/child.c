@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -145,8 +146,12 @@ static int watch(struct child *c, uint64_t limit_usec, struct error *err)
 	sd_event *e = c->master->event;
 	int r = sd_event_add_child(e, &c->child, c->pid, WEXITED, on_exit_of_child, c);
 
-	if (r < 0)
+	/* Without a watch it could end unseen. */
+	if (r < 0) {
 		kill(c->pid, SIGKILL);
+		while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
 	if (r >= 0)
 		r = sd_event_add_io(e, &c->input, c->fd, EPOLLIN, on_input, c);
 	if (r >= 0)

@@ -294,7 +294,8 @@ static uint64_t drain_step(struct crew *crew, uint64_t now)
 {
 	bool empty = listener_is_empty(crew->listener);
 
-	if (empty || now >= crew->stop_usec) {
+	/* An adopted one starts no worker. */
+	if (empty || now >= crew->stop_usec || (crew->adopted && crew->worker_count == 0)) {
 		if (!empty) {
 			tell_queue_cut(crew);
 			board_pool_add(&crew->master->board, crew->board, POOL_queued_at_close, 1);
@@ -312,7 +313,7 @@ uint64_t crew_step(struct crew *crew, uint64_t now)
 	uint64_t next = POOL_NEVER, leaving, starting, health;
 
 	if (crew->state == CREW_LEAVING && crew->worker_count == 0 && crew->listener->draining &&
-	    crew->listener->users == 1 && now < crew->stop_usec &&
+	    crew->listener->users == 1 && now < crew->stop_usec && !crew->adopted &&
 	    !listener_is_empty(crew->listener))
 		crew->state = CREW_DRAINING;
 	if (crew->state == CREW_DRAINING)

@@ -144,8 +144,12 @@ static void tell_all(struct crew *crew, uint64_t now)
 
 void crew_leave(struct crew *crew)
 {
+	uint64_t timeout = crew->service->stop_timeout, now = master_now();
+
 	crew->state = CREW_LEAVING;
-	tell_all(crew, master_now());
+	if (timeout && crew->stop_usec == POOL_NEVER)
+		crew->stop_usec = now + timeout;
+	tell_all(crew, now);
 }
 
 void crew_drain(struct crew *crew)

@@ -75,14 +75,14 @@ void listener_refuse_new(struct listener *l)
 /* A path that is unlinked cannot be had back; another socket can be bound there. */
 bool listener_can_reopen(const struct listener *l)
 {
-	return !l->draining || (listener_is_inet(l) && !is_hidden(l->fd));
+	return !l->draining || (!listener_has_path(l) && !is_hidden(l->fd));
 }
 
 void listener_reopen(struct listener *l)
 {
 	const int unused = 0;
 
-	if (!l->draining || !listener_is_inet(l))
+	if (!l->draining || listener_has_path(l))
 		return;
 	setsockopt(l->fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof(unused));
 	l->draining = false;

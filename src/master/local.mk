@@ -9,6 +9,7 @@ libmaster_la_SOURCES = \
 	src/master/idle.c src/master/idle.h \
 	src/master/intent.c src/master/intent.h \
 	src/master/leave.c \
+	src/master/left_over.c src/master/left_over.h \
 	src/master/listener.c src/master/listener.h \
 	src/master/listener_drain.c \
 	src/master/listener_settings.c \

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "master/crew.h"
 #include "master/intent.h"
+#include "master/left_over.h"
 #include "master/notify.h"
 #include "master/signals.h"
 #include "master/transaction.h"
@@ -121,6 +122,8 @@ static void step(struct master *m)
 		at = crew_step(m->crews[i], now);
 		next = at < next ? at : next;
 	}
+	at = left_over_step(m, now);
+	next = at < next ? at : next;
 	at = transaction_step(m, now);
 	next = at < next ? at : next;
 	remove_done(m);

@@ -12,6 +12,7 @@
 #include "config/config.h"
 #include "config/passed.h"
 #include "config/options.h"
+#include "master/pool.h"
 
 struct crew;
 struct notify;
@@ -33,8 +34,9 @@ struct master {
 	struct passed passed;            /* sockets it was started with */
 	uint64_t exit_idle;              /* microseconds without a client, then it ends; 0: never */
 	sd_event_source *idle_timer;
-	uint32_t generation; /* of the last successful load */
-	unsigned log_level;  /* enum log_level */
+	uint32_t generation;            /* of the last successful load */
+	struct pool_health load_health; /* of loads, while pools of before an upgrade serve */
+	unsigned log_level;             /* enum log_level */
 	int wake[2]; /* a pipe: a worker became ready. Its flags are each end's own, as an eventfd's
 			are not */
 	sd_event_source *step_timer; /* the next thing to do */

@@ -109,20 +109,6 @@ int passed_take(struct passed *passed, struct error *err)
 	return 0;
 }
 
-void passed_forget(struct passed *passed, size_t index)
-{
-	free(passed->items[index].name);
-	passed->count--;
-	memmove(&passed->items[index], &passed->items[index + 1],
-		(passed->count - index) * sizeof(*passed->items));
-}
-
-void passed_close(struct passed *passed, size_t index)
-{
-	fd_close(&passed->items[index].fd);
-	passed_forget(passed, index);
-}
-
 /* ---- matching ---- */
 
 typedef bool fits(const struct passed_socket *socket, const struct passed_wish *wish);
@@ -165,7 +151,7 @@ void passed_match(const struct passed *passed, const struct passed_wish *wishes,
 	for (size_t way = 0; way < sizeof(ways) / sizeof(ways[0]); way++)
 		for (size_t w = 0; w < count; w++)
 			for (size_t p = 0; match[w] == PASSED_NONE && p < passed->count; p++)
-				if (!passed->items[p].wrong &&
+				if (!passed->items[p].wrong && passed->items[p].fd >= 0 &&
 				    ways[way](&passed->items[p], &wishes[w]) &&
 				    !is_matched(p, match, count))
 					match[w] = p;

@@ -19,11 +19,6 @@ const char *passed_store_name(const char *service, const char *address, char *te
 int passed_take(struct passed *passed, struct error *err);
 /* Adds one; `name` is copied. */
 void passed_add(struct passed *passed, int fd, const char *name);
-/* Closes one and takes it off the list. */
-void passed_close(struct passed *passed, size_t index);
-/* Without closing it: somebody else has the descriptor now. */
-void passed_forget(struct passed *passed, size_t index);
-
 /* What a listener is looked for by. */
 struct passed_wish {
 	const char *service;

@@ -52,7 +52,8 @@ uint64_t crew_tell_health(struct crew *crew, uint64_t now)
 	const struct pool_health *health = &crew->health;
 	uint64_t calm = health->retry + (health->retry - health->last_failure);
 
-	if (crew->state != CREW_SERVING)
+	/* What an upgrade left over has no next worker. */
+	if (crew->state != CREW_SERVING || crew->adopted)
 		return POOL_NEVER;
 	if (crew_is_degraded(crew) && !crew->degraded_said)
 		tell_degraded(crew);

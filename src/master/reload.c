@@ -20,7 +20,7 @@ static void match(const struct reload_pool *old, size_t old_count, const struct 
 {
 	*step = (struct reload_step){.action = RELOAD_ADD};
 	for (size_t i = 0; i < old_count; i++) {
-		if (!same_pool(&old[i], fresh))
+		if (fates[i] != RELOAD_DROPPED || !same_pool(&old[i], fresh))
 			continue;
 		step->old = i;
 		step->action = strcmp(old[i].fingerprint, fresh->fingerprint) == 0 ? RELOAD_KEEP

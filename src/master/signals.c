@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "master/crew.h"
+#include "master/left_over.h"
 #include "master/signals.h"
 #include "master/transaction.h"
 #include "master/upgrade.h"
@@ -32,10 +33,8 @@ static const char *why_no_recycle(const struct master *m)
 {
 	if (m->generation == 0)
 		return "preforkd still starts";
-	for (size_t i = 0; i < m->crew_count; i++)
-		if (m->crews[i]->adopted && m->crews[i]->state == CREW_SERVING)
-			return "the upgrade has not loaded its configuration; reload first";
-	return NULL;
+	return left_over_is(m) ? "the upgrade has not loaded its configuration; reload first"
+			       : NULL;
 }
 
 static void recycle(struct master *m)

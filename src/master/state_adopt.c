@@ -234,7 +234,7 @@ static int take_slot(struct state *s, struct worker *w)
 		w->slot = board_slot_take(board, s->crew->board, s->crew->generation);
 		if (w->slot >= 0)
 			board_slot_set_pid(board, w->slot, (uint32_t)w->pid);
-	} else if (board_slot_adopt(board, w->slot, (uint32_t)w->pid) != s->crew->board) {
+	} else if (board_slot_adopt(board, w->slot, (uint32_t)w->pid) < 0) {
 		return -1;
 	}
 	if (w->slot < 0)
@@ -246,14 +246,15 @@ static int take_slot(struct state *s, struct worker *w)
 static int take_worker(struct state *s, const char *line)
 {
 	struct worker w = {0};
-	int pid, ready, leaving;
+	int pid, ready, leaving, killed;
 
-	if (!s->crew || sscanf(line, "%d %d %d %d %" SCNu64 " %" SCNu64, &pid, &w.slot, &ready,
-			       &leaving, &w.forked_usec, &w.kill_usec) != 6)
+	if (!s->crew || sscanf(line, "%d %d %d %d %" SCNu64 " %" SCNu64 " %d", &pid, &w.slot,
+			       &ready, &leaving, &w.forked_usec, &w.kill_usec, &killed) != 7)
 		return -1;
 	w.pid = (pid_t)pid;
 	w.ready = ready != 0;
 	w.leaving = leaving != 0;
+	w.killed = killed != 0;
 	if (take_slot(s, &w) < 0)
 		return -1;
 	return crew_adopt_worker(s->crew, &w);
@@ -346,6 +347,8 @@ int state_adopt(struct master *m, int fd, struct error *err)
 	if (in)
 		fclose(in);
 	if (status == 0) {
+		board_set(&m->board, INSTANCE_generation, m->generation);
+		board_set_log_level(&m->board, m->log_level);
 		if (!s.other_layout)
 			release_unclaimed(&s);
 		log_notice("upgrade: version %s took over from %s", PACKAGE_VERSION, s.version);

@@ -31,7 +31,9 @@ static void put_master(FILE *out, const struct master *m)
 		m->board.readonly_fd);
 	fprintf(out, "verdict %u\n", board_verdict_begun(&m->board, VERDICT_UPGRADE));
 	for (size_t i = 0; i < m->passed.count; i++)
-		fprintf(out, "passed %d %s\n", m->passed.items[i].fd, m->passed.items[i].name);
+		if (!m->passed.items[i].stored)
+			fprintf(out, "passed %d %s\n", m->passed.items[i].fd,
+				m->passed.items[i].name);
 }
 
 static void put_listener(FILE *out, const struct listener *l)
@@ -43,8 +45,8 @@ static void put_listener(FILE *out, const struct listener *l)
 
 static void put_worker(FILE *out, const struct worker *w)
 {
-	fprintf(out, "worker %d %d %d %d %" PRIu64 " %" PRIu64 "\n", (int)w->pid, w->slot, w->ready,
-		w->leaving, w->forked_usec, w->kill_usec);
+	fprintf(out, "worker %d %d %d %d %" PRIu64 " %" PRIu64 " %d\n", (int)w->pid, w->slot,
+		w->ready, w->leaving, w->forked_usec, w->kill_usec, w->killed);
 }
 
 /* Its workers follow it, and it its listener, which a pool that leaves may share with another. */

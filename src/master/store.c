@@ -68,16 +68,18 @@ static void drop_unclaimed(struct master *m, struct passed_socket *p)
 	p->fd = -1;
 }
 
-void store_drop_unclaimed(struct master *m)
+unsigned store_drop_unclaimed(struct master *m)
 {
+	unsigned dropped = 0;
+
 	for (size_t i = m->passed.count; i-- > 0;) {
 		struct passed_socket *p = &m->passed.items[i];
 
-		if (!p->stored)
+		/* -1: a listener has it, or it is gone. */
+		if (!p->stored || p->wanted || p->fd < 0)
 			continue;
-		/* -1: a listener has it. */
-		if (p->fd >= 0)
-			drop_unclaimed(m, p);
-		passed_close(&m->passed, i);
+		drop_unclaimed(m, p);
+		dropped++;
 	}
+	return dropped;
 }

@@ -14,7 +14,8 @@ void store_sync(struct master *m);
 void store_again(struct master *m);
 /* Takes a listener out that nobody keeps. */
 void store_drop(struct master *m, struct listener *listener);
-/* After the first generation: closes what came from the store and nothing claimed. */
-void store_drop_unclaimed(struct master *m);
+/* Once it is known who wants what: closes what came from the store and nothing claims. Returns how
+ * many. */
+unsigned store_drop_unclaimed(struct master *m);
 
 #endif

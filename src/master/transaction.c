@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "master/idle.h"
+#include "master/left_over.h"
 #include "master/load.h"
 #include "master/notify.h"
 #include "master/signals.h"
@@ -106,6 +107,7 @@ static void conclude(struct master *m, enum transaction_kind kind, int code, con
 	if (initial)
 		log_event(LOG_LEVEL_INFO, MESSAGE_started, NULL, "preforkd %s is ready",
 			  PACKAGE_VERSION);
+	left_over_loaded(m, code != 0);
 	board_set_state(&m->board, MASTER_RUNNING);
 	notify_ready(m);
 	if (m->reload_again) {
@@ -207,10 +209,12 @@ static void restore_listeners(const struct transaction *t)
 		const struct crew *crew = t->old[i];
 		struct error ignored;
 
-		if (t->fates[i] != RELOAD_REPLACED || crew->adopted)
+		if (t->fates[i] != RELOAD_REPLACED)
 			continue;
-		listener_apply(crew->listener, crew->service, &ignored);
-		listener_listen(crew->listener, crew->service, &ignored);
+		if (!crew->adopted) {
+			listener_apply(crew->listener, crew->service, &ignored);
+			listener_listen(crew->listener, crew->service, &ignored);
+		}
 		if (crew->state != CREW_SERVING)
 			listener_refuse_new(crew->listener);
 	}
@@ -269,11 +273,12 @@ static void commit(struct master *m)
 	tell_addresses(t);
 	m->exit_idle = t->held->config->exit_idle;
 	dropped = retire_old(m, t);
-	for (size_t i = 0; i < t->crew_count; i++)
-		if (t->crews[i]->state == CREW_GATED) {
-			gated += t->crews[i]->worker_count;
-			crew_serve(t->crews[i], m->generation);
-		}
+	for (size_t i = 0; i < t->crew_count; i++) {
+		if (t->crews[i]->state != CREW_GATED)
+			continue;
+		gated += t->crews[i]->worker_count;
+		crew_serve(t->crews[i], m->generation);
+	}
 	open_gate(t, gated);
 	reorder(m, t);
 	snprintf(text, sizeof(text), "%sgeneration %u: %u kept, %u replaced, %u added, %zu dropped",

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -22,11 +23,15 @@
 #define CHECK_LIMIT_USEC (UINT64_C(60) * 1000000)
 /* The service manager has so long to read what it is told, and is looked at so often. */
 #define TELL_LIMIT_USEC (UINT64_C(5) * 1000000)
-#define TELL_LOOK_USEC  UINT64_C(50000)
+/* What drains may hold it up for so long. */
+#define QUEUE_LIMIT_USEC (UINT64_C(10) * 1000000)
+#define TELL_LOOK_USEC   UINT64_C(50000)
 
 struct upgrade {
 	struct child *check;
 	bool checked;
+	struct stat program; /* what was checked */
+	uint64_t checked_usec;
 	uint64_t told;         /* when the service manager was, or 0 */
 	sd_event_source *last; /* executes it */
 };
@@ -108,6 +113,9 @@ static void on_checked(struct master *m, const struct child_result *result)
 	m->upgrade->check = NULL;
 	if (result->code == CLD_EXITED && result->status == 0) {
 		m->upgrade->checked = true;
+		m->upgrade->checked_usec = master_now();
+		if (stat(m->options->program, &m->upgrade->program) < 0)
+			m->upgrade->program = (struct stat){0};
 		master_step_at(m, 0);
 		return;
 	}
@@ -164,6 +172,33 @@ static bool is_manager_told(struct master *m)
 	return true;
 }
 
+/* A pool of before starts no worker any more: its queue is served first, but not for ever. */
+static bool is_queue_served(struct master *m)
+{
+	uint64_t now = master_now();
+
+	for (size_t i = 0; i < m->crew_count; i++) {
+		if (m->crews[i]->state != CREW_DRAINING)
+			continue;
+		if (now - m->upgrade->checked_usec > QUEUE_LIMIT_USEC)
+			return true;
+		master_step_at(m, now + TELL_LOOK_USEC);
+		return false;
+	}
+	return true;
+}
+
+static bool is_same_program(const struct master *m)
+{
+	const struct stat *then = &m->upgrade->program;
+	struct stat now = {0};
+
+	return stat(m->options->program, &now) < 0 ||
+	       (now.st_dev == then->st_dev && now.st_ino == then->st_ino &&
+		now.st_mtim.tv_sec == then->st_mtim.tv_sec &&
+		now.st_mtim.tv_nsec == then->st_mtim.tv_nsec);
+}
+
 static bool is_due(const struct master *m)
 {
 	return m->upgrade && !m->upgrade->check && !m->transaction && !m->recycling && !m->stopping;
@@ -172,8 +207,18 @@ static bool is_due(const struct master *m)
 static int on_last(sd_event_source *source, void *userdata)
 {
 	(void)source;
-	if (is_due(userdata) && is_manager_told(userdata))
-		execute(userdata);
+	struct master *m = userdata;
+
+	if (!is_due(m) || !is_queue_served(m))
+		return 0;
+	/* What is there now was not checked. */
+	if (!is_same_program(m)) {
+		m->upgrade->checked = false;
+		master_step_at(m, 0);
+		return 0;
+	}
+	if (is_manager_told(m))
+		execute(m);
 	return 0;
 }
 
@@ -194,8 +239,11 @@ void upgrade_step(struct master *m)
 	struct upgrade *u = m->upgrade;
 	struct error err;
 
-	if (!is_due(m))
+	if (!is_due(m)) {
+		if (u)
+			u->told = 0;
 		return;
+	}
 	if (u->checked) {
 		int r = execute_last(m);
 

@@ -47,8 +47,9 @@ static void be_ready(const struct worker_job *job)
 	slot_ready(job->slot, loop_now());
 	(void)!write(wake, &byte, 1);
 	fd_close(&wake);
-	if (job->gate >= 0)
-		(void)!read(job->gate, &byte, 1);
+	/* Its end: the generation was given up, or the master is gone. */
+	if (job->gate >= 0 && read(job->gate, &byte, 1) != 1)
+		_exit(EX_TEMPFAIL);
 }
 
 _Noreturn static void give_up(const struct worker_job *job, const struct error *err)

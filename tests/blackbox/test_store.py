@@ -204,7 +204,7 @@ def test_a_path_that_is_gone_is_bound_anew(manage, tmp_path, address):
     crash_all(d)
     os.unlink(tmp_path / "s")
     d.start()
-    assert f"{d.address()}: kept across the restart, but its path is gone; bound anew" in d.log()
+    assert f"{d.address()}: kept across the restart, but nobody can come to it any more; bound anew" in d.log()
     is_served(d.address())
     assert one(d)[0] == name and one(d)[1] != number
     assert d.since_start() == [("remove", name), ("store", name), ("READY",)]
@@ -497,7 +497,7 @@ def test_a_stop_serves_the_queue(manage, tmp_path, address):
     for _ in range(3):
         assert exchange(d.addresses()[-1], b"prompt", timeout=0.9) == b"prompt"
     if "DIR/s" in address:
-        assert "its path is gone; bound anew" in d.log()
+        assert "nobody can come to it any more; bound anew" in d.log()
     elif address.startswith("unix"):
         # listen() keeps who comes out while it drains; no longer.
         with contextlib.ExitStack() as clients:

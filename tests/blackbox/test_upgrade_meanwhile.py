@@ -13,8 +13,8 @@ from daemon import exchange, wait_until
 from look import stat_fields
 from support import (Clients, end_ctl, finish, gate, hold, pids, rewrite, service,
                      signal_was_taken, start_ctl, wait_gone)
-from upgrading import (count_upgrades, identity, install_checked, own_programs, stopped, upgrade,
-                       wait_alone, wait_for_file)
+from upgrading import (count_upgrades, identity, install_checked, install_text, own_programs,
+                       stopped, upgrade, wait_alone, wait_for_file)
 
 TCP = "tcp://127.0.0.1:0"
 AGAIN = {"HUP": r"reload: generation", "USR1": r"recycle: ", "USR2": r"upgrade: version \S+, gen"}
@@ -241,6 +241,32 @@ def test_an_upgrade_during_a_reload(daemon, programs, tmp_path):
         assert code == 0, (out, err, d.log())
     assert count(d, "reload: generation 2") == count(d, r"upgrade: .* generation 3") == 1
     wait_alone(d, 3)
+
+
+def test_what_was_not_checked_is_checked(daemon, programs, tmp_path):
+    """The program is replaced while the upgrade waits for a reload."""
+    door, checked, go_on = (tmp_path / name for name in ("door", "checked", "go_on"))
+    door.touch()
+    text = gate(programs, "a", TCP, workers=2, options={"enter_waits": door})
+    d = daemon(text)
+    door.unlink()
+    install_text(programs.preforkd, "\n".join(
+        ["#!/bin/sh", f"echo $$ > {checked}.new", f"mv {checked}.new {checked}",
+         wait_for_file(go_on), ""]))
+    order = start_ctl(d, "upgrade")
+    wait_until("the check", checked.exists)
+    before = set(d.workers())
+    d.write_config(text.replace('"2"', '"3"'))
+    reloading = start_ctl(d, "reload")
+    wait_until("new ones", lambda: len(set(d.workers()) - before) >= 3)
+    go_on.touch()
+    wait_gone([int(checked.read_text())])
+    install_text(programs.preforkd, "#!/bin/sh\nexit 9\n")
+    door.touch()
+    assert end_ctl(reloading)[0] == 0
+    code, _, err = end_ctl(order)
+    assert code == 1 and "--check exited with status 9" in err
+    assert exchange(d.address(), b"served") == b"served"
 
 
 def test_an_upgrade_during_a_recycle(daemon, programs, tmp_path):

@@ -80,10 +80,9 @@ class Running:
         return int(self.machine.show(UNIT, "NFileDescriptorStore")["NFileDescriptorStore"])
 
     def each_once(self):
-        """As many in the store as there are listeners."""
-        listeners = len(self.machine.status()["pools"])
-        assert listeners
-        self.machine.wait_show(UNIT, NFileDescriptorStore=listeners)
+        """As many in the store as there are listeners, once those that were dropped have served
+        who was waiting."""
+        self.machine.wait("the store", lambda: self.count() == len(self.pools()) > 0)
 
     def sockets(self):
         """By kind and where they are bound, the inodes of what listens: a socket that was bound
