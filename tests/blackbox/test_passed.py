@@ -225,6 +225,21 @@ def test_claimed_twice(manage):
     refused(d, f"{d.config_file}:6: ", 'service "b"', d.unit_addresses[0], 'service "a" already')
 
 
+def test_several_of_one_name_and_address(manage):
+    """ReusePort=: a reload could not tell them apart."""
+    with socket.socket() as first, socket.socket() as second:
+        where = ("127.0.0.1", 0)
+        for s in (first, second):
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            s.bind(where)
+            s.listen()
+            where = s.getsockname()
+        d = manage(service("a", "systemd://web"), ("web", first), ("web", second),
+                   expect_ready=False)
+        refused(d, f"{d.config_file}:2: ", 'service "a": listen: ', "systemd://web",
+                "two of its sockets are bound to the same address")
+
+
 class Pipe:
     """A FIFO as ListenFIFO= passes it."""
 

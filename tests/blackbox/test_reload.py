@@ -247,8 +247,10 @@ def test_socket_mode(daemon, tmp_path):
 
 
 @pytest.mark.parametrize("address", [TCP, "unix://DIR/s", "unix://@DIR"])
-def test_the_queue_of_a_dropped_service_is_served(daemon, tmp_path, address):
-    d = daemon(service("a", address.replace("DIR", str(tmp_path)), workers=1) + service("b", TCP))
+@pytest.mark.parametrize("keys", [{}, {"recycle_after": 1}], ids=["", "recycled"])
+def test_the_queue_of_a_dropped_service_is_served(daemon, tmp_path, address, keys):
+    d = daemon(service("a", address.replace("DIR", str(tmp_path)), workers=1, **keys) +
+               service("b", TCP))
     address = d.address("a")
     old = pids(d, "a")
     with hold(address) as client:
@@ -278,6 +280,28 @@ def test_a_service_comes_back_while_it_drains(daemon):
         assert exchange(address, b"new") == b"new"
         finish(client)
     wait_until("old worker gone", lambda: len(d.workers()) == 5)
+    assert exchange(address, b"later") == b"later"
+
+
+@pytest.mark.parametrize("replaced", [0, 1, 2])
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:PORT", "unix://@DIR"])
+def test_a_service_comes_back_while_clients_finish(daemon, tmp_path, address, replaced):
+    """Its listener is shared by all the generations that leave."""
+    address = address.replace("PORT", str(free_port())).replace("DIR", str(tmp_path))
+    d = daemon(service("a", address, workers=1) + service("b", TCP))
+    with contextlib.ExitStack() as clients:
+        held = [clients.enter_context(hold(address))]
+        for i in range(replaced):
+            rewrite(d, service("a", address, workers=2 + i) + service("b", TCP))
+            if i + 1 < replaced:
+                held.append(clients.enter_context(hold(address)))
+        rewrite(d, service("b", TCP))
+        wait_until("end of the idle", lambda: len(d.workers()) == 4 + len(held))
+        rewrite(d, service("b", TCP) + service("a", address, workers=1))
+        assert exchange(address, b"new") == b"new"
+        for client in held:
+            finish(client)
+    wait_until("end of the old", lambda: len(d.workers()) == 5)
     assert exchange(address, b"later") == b"later"
 
 

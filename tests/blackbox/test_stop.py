@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """Stops: nobody who was let in is lost, nobody waits longer than stop_timeout, nothing is left."""
 
+import contextlib
 import json
 import os
 import signal
@@ -8,8 +9,8 @@ import socket
 
 import pytest
 from daemon import connect, exchange, wait_until
-from support import (Clients, answer, end_ctl, finish, gate, gone, hold, pids, queue, say,
-                     service, signal_was_taken, start_ctl, wait_gone, workers)
+from support import (Clients, answer, end_ctl, finish, free_port, gate, gone, hold, pids, queue,
+                     rewrite, say, service, signal_was_taken, start_ctl, wait_gone, workers)
 
 TCP = "tcp://127.0.0.1:0"
 STREAMS = pytest.mark.parametrize("address", [TCP, "unix://DIR/s", "unix://@DIR",
@@ -158,6 +159,25 @@ def test_stop_timeout_of_each_service(daemon):
         assert short.recv(1) == b""
         finish(long)
     ended(d)
+
+
+def test_stop_timeout_of_each_generation(daemon):
+    """The younger one cuts the queue that they share; the older one serves on, but not for ever."""
+    address, other = f"tcp://127.0.0.1:{free_port()}", service("b", TCP)
+    d = daemon(service("a", address, workers=1, stop_timeout="2s") + other)
+    old = pids(d, "a")
+    with hold(address) as client, contextlib.ExitStack() as waiting:
+        rewrite(d, service("a", address, workers=1, stop_timeout="100ms") + other)
+        waiting.enter_context(hold(address))
+        first, _ = [waiting.enter_context(connect(address)) for _ in range(2)]
+        rewrite(d, other)
+        d.wait_log("clients still wait in the queue")
+        wait_until("end of the younger", lambda: len(d.status()["pools"]) == 2)
+        finish(client)
+        wait_gone(old)
+        say(first, b"served")
+        begin_stop(d)
+        ended(d)
 
 
 def test_no_stop_timeout_waits(daemon):

@@ -24,6 +24,7 @@ UDP = "udp://127.0.0.1:0"
 WITHOUT_PATH = [TCP, "tcp://*:0", "tcp6://[::]:0", UDP, "udp://*:0", "unix://@DIR",
                 "unixgram://@DIR", "unixpacket://@DIR"]
 WITH_PATH = ["unix://DIR/s", "unixgram://DIR/s", "unixpacket://DIR/s"]
+SO_BINDTOIFINDEX = 62
 EVERY = pytest.mark.parametrize("address", WITHOUT_PATH + WITH_PATH)
 
 
@@ -381,6 +382,38 @@ def test_units_may_be_called_like_that(manage, name):
     d.start(expect_ready=False)
     assert d.wait() == CONFIG
     assert f'"{name}"' in d.log()
+
+
+@pytest.mark.parametrize("old, new", [("tcp://127.0.0.1:PORT", "tcp://*:PORT"),
+                                      ("udp://127.0.0.1:PORT", "udp://*:PORT"),
+                                      ("unix://DIR/s", "unixpacket://DIR/s")])
+@pytest.mark.parametrize("end", ["stop", "crash"])
+def test_what_is_in_the_way_of_a_new_address(manage, tmp_path, old, new, end):
+    """It is closed first, by systemd too; one start is enough."""
+    port = str(free_port())
+    old, new = (here(address, tmp_path).replace("PORT", port) for address in (old, new))
+    d = manage(service("a", old))
+    name, _ = one(d)
+    crash_all(d) if end == "crash" else d.stop()
+    d.write_config(service("a", new))
+    d.start()
+    is_served(new)
+    assert f"{old}: kept across the restart, but no service listens there any more" in d.log()
+    assert one(d)[0] != name
+
+
+def test_a_hidden_one_is_bound_anew(manage):
+    """Where a filter takes a capability, what drains is bound to an interface that is none."""
+    address = f"tcp://127.0.0.1:{free_port()}"
+    d = manage(service("a", address))
+    name, number = one(d)
+    crash_all(d)
+    with socket.socket(fileno=os.dup(in_store(d, name))) as s:
+        s.setsockopt(socket.SOL_SOCKET, SO_BINDTOIFINDEX, 2**31 - 1)
+    d.start()
+    assert f"{address}: kept across the restart, but nobody can come to it any more; bound anew" in d.log()
+    is_served(address)
+    assert one(d)[0] == name and one(d)[1] != number
 
 
 # -- nobody is refused

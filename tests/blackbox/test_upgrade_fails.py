@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from daemon import exchange, wait_until
 from manager import manage  # noqa: F401 (a fixture)
-from support import (Clients, end_ctl, finish, gate, hold, pids, say, service, start_ctl,
-                     unchanged, wait_gone)
+from support import (Clients, answer, end_ctl, finish, free_port, gate, hold, pids, queue, rewrite,
+                     say, service, start_ctl, unchanged, wait_gone)
 from upgrading import (identity, install, install_checked, install_text, kinds, own_programs,
                        refused, upgrade, wait_alone, wait_for_file)
 
@@ -232,6 +232,71 @@ def test_a_stop_after_a_load_that_failed(daemon, programs):
     d.wait_log("SIGTERM: stopping")
     finish(held)
     assert d.wait() == 0
+
+
+def left_alone(d, programs):
+    """After a load that failed, whose workers of before have all served their recycle_after."""
+    workers = pids(d)
+    install_checked(programs, f"echo nonsense >> {d.config_file}")
+    refused(d)
+    for _ in workers:
+        assert exchange(d.address(), b"last") == b"last"
+    wait_gone(workers)
+
+
+def test_a_stop_with_nobody_left_to_serve(daemon, programs):
+    """Who waits is not waited for: without stop_timeout that would be for ever."""
+    d = daemon(service("a", TCP, workers=1, recycle_after=1, stop_timeout="0"))
+    left_alone(d, programs)
+    with queue(d.address(), b"waits"):
+        assert d.stop() == 0
+
+
+def test_the_load_is_tried_again(daemon, programs):
+    """Once the file is mended nobody has to say so; who waits is served."""
+    d = daemon(service("a", TCP, workers=2, recycle_after=1))
+    good = d.config_file.read_text()
+    left_alone(d, programs)
+    waiting = queue(d.address(), b"waits")
+    d.wait_log(r"reload: .*syntax")
+    d.write_config(good)
+    assert answer(waiting) == b"waits"
+    wait_until("two workers", lambda: len(pids(d)) == 2)
+    assert d.ctl("status").returncode == 0
+
+
+def test_nothing_is_said_of_a_next_worker(daemon, programs):
+    """There is none before a load succeeds, nor is the pool healthy again."""
+    d = daemon(service("a", TCP, workers=2))
+    install_checked(programs, f"echo nonsense >> {d.config_file}")
+    refused(d)
+    with Clients(d.address()) as clients:
+        clients.more(50)
+        d.wait_log("trying again to load the configuration")
+    assert "healthy again" not in d.log()
+    assert "degraded: the next worker" not in d.log()
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+@pytest.mark.parametrize("queued", [0, 1])
+def test_dropped_and_had_back(daemon, programs, loaded, queued):
+    """A listener of before the upgrade drains, and is taken over while it does."""
+    address, other = f"tcp://127.0.0.1:{free_port()}", service("b", TCP)
+    text = service("a", address, workers=1)
+    d = daemon(text + other)
+    held = hold(address)
+    waiting = [queue(address, b"waits") for _ in range(queued)]
+    if loaded:
+        upgrade(d)
+    else:
+        install_checked(programs, f"echo nonsense >> {d.config_file}")
+        refused(d)
+    rewrite(d, other)
+    rewrite(d, text + other)
+    assert exchange(address, b"new") == b"new"
+    finish(held)
+    assert [answer(s) for s in waiting] == [b"waits"] * queued
+    assert d.stop() == 0
 
 
 def test_the_address_is_taken_after_the_check(daemon, programs, tmp_path):

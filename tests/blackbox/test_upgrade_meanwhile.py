@@ -11,7 +11,7 @@ import threading
 import pytest
 from daemon import exchange, wait_until
 from look import stat_fields
-from support import (Clients, end_ctl, finish, gate, hold, pids, rewrite, service,
+from support import (Clients, answer, end_ctl, finish, gate, hold, pids, queue, rewrite, service,
                      signal_was_taken, start_ctl, wait_gone)
 from upgrading import (count_upgrades, identity, install_checked, install_text, own_programs,
                        stopped, upgrade, wait_alone, wait_for_file)
@@ -267,6 +267,23 @@ def test_what_was_not_checked_is_checked(daemon, programs, tmp_path):
     code, _, err = end_ctl(order)
     assert code == 1 and "--check exited with status 9" in err
     assert exchange(d.address(), b"served") == b"served"
+
+
+def test_a_queue_that_drains_is_served_first(daemon, programs, tmp_path):
+    """Each worker serves one: who follows it would not be there after the upgrade."""
+    checked = tmp_path / "checked"
+    d = daemon(service("a", TCP, workers=1, recycle_after=1) + service("b", TCP))
+    held = hold(d.address("a"))
+    waiting = [queue(d.address("a"), b"waiting %d" % i) for i in range(5)]
+    rewrite(d, service("b", TCP))
+    install_checked(programs, f"echo $$ > {checked}.new", f"mv {checked}.new {checked}")
+    order = start_ctl(d, "upgrade")
+    wait_until("check", checked.exists)
+    wait_gone([int(checked.read_text())])
+    finish(held)
+    assert [answer(s) for s in waiting] == [b"waiting %d" % i for i in range(5)]
+    assert end_ctl(order)[0] == 0
+    assert exchange(d.address("b"), b"served") == b"served"
 
 
 def test_an_upgrade_during_a_recycle(daemon, programs, tmp_path):
