@@ -152,11 +152,13 @@ def test_a_client_in_the_very_moment(machine, s):
     s.on_demand(*lines, exit_idle="50ms")
     dice = random.Random(1)
     most = int(ROUNDS or 40)
-    for i in range(most):
+    for i in range(20 * most):
         text = b"client %d" % i
         assert machine.exchange(dice.choice(addresses), text) == text
         selectors.DefaultSelector().select(0.05 + dice.uniform(-0.005, 0.03))
-    assert most // 4 <= starts(machine) < most, "the end was never near"
+        if i >= most and starts(machine) >= most // 4:
+            break
+    assert most // 4 <= starts(machine) < i, "the end was never near, or before each client"
     assert not [m for m in machine.journal(WEB) if int(m["PRIORITY"]) <= 4]
 
 
@@ -164,7 +166,10 @@ def test_several_around_the_end(machine, s):
     """Clients that do not know of each other."""
     s.on_demand("ListenStream=127.0.0.1:7080", "ListenStream=/run/web.s", exit_idle="20ms")
     with machine.clients([TCP, "unix:///run/web.s"], count=3, pause=0.06) as c:
-        c.more(int(ROUNDS or 60))
+        for _ in range(20):
+            c.more(int(ROUNDS or 60))
+            if starts(machine) > 5:
+                break
     all_served(c)
     assert starts(machine) > 5
 
