@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A load of the configuration, the first one or a reload: everything that can fail is done while
- * the generation before serves on; then it is committed in one go, or undone.
+ * A load of the configuration, the first one, a reload or that of an upgrade: everything that can
+ * fail is done while the generation before serves on; then it is committed in one go, or undone.
  *
- *   load      in a child process, under a time limit (the first one: in the master, before anything
- * runs) bind      new listeners, not yet listening; handlers opened start     new workers, held at
- * a gate before their first accept, until all are ready commit    listen, open the gate, tell the
- * workers that were replaced to leave
+ * 1. load: in a child process, under a time limit (the first one: in the master).
+ * 2. bind: new listeners, not yet listening; handlers are opened.
+ * 3. start: new workers, held at a gate before their first accept until all are ready.
+ * 4. commit: listen, open the gate, tell the workers that were replaced to leave.
  */
 #ifndef MASTER_TRANSACTION_H
 #define MASTER_TRANSACTION_H
