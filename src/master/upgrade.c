@@ -33,6 +33,7 @@ struct upgrade {
 	struct stat program; /* what was checked */
 	uint64_t checked_usec;
 	uint64_t told;         /* when the service manager was, or 0 */
+	bool announced;        /* that it reloads: it must be told that it is ready again */
 	sd_event_source *last; /* executes it */
 };
 
@@ -42,6 +43,8 @@ static void fail(struct master *m, const char *text)
 {
 	child_cancel(m->upgrade->check);
 	sd_event_source_disable_unref(m->upgrade->last);
+	if (m->upgrade->announced && !m->transaction && !m->stopping)
+		notify_ready(m);
 	free(m->upgrade);
 	m->upgrade = NULL;
 	board_add(&m->board, INSTANCE_upgrades_failed, 1);
@@ -146,7 +149,6 @@ static void execute(struct master *m)
 	saved = errno;
 	unsetenv(STATE_VARIABLE);
 	state_undo(m, fd);
-	notify_ready(m);
 	snprintf(text, sizeof(text), "%s: %s", m->options->program, strerror(saved));
 	fail(m, text);
 }
@@ -160,6 +162,7 @@ static bool is_manager_told(struct master *m)
 	if (!u->told) {
 		notify_reloading(m);
 		u->told = now;
+		u->announced = true;
 	}
 	if (notify_flush(m, 0))
 		return true;
@@ -206,9 +209,9 @@ static bool is_due(const struct master *m)
 
 static int on_last(sd_event_source *source, void *userdata)
 {
-	(void)source;
 	struct master *m = userdata;
 
+	(void)source;
 	if (!is_due(m) || !is_queue_served(m))
 		return 0;
 	/* What is there now was not checked. */
