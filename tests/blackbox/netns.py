@@ -48,22 +48,17 @@ def network():
     return command
 
 
-def inside(pid, function, *args):
-    """Calls the function in the network namespace of a process. Sockets made there stay there."""
-    libc = ctypes.CDLL(None, use_errno=True)
+def in_thread(enter, function, *args):
+    """Calls the function in a thread of its own, which enter() has moved to other namespaces; it
+    ends with the call. What the function raises the caller gets."""
     result = []
 
     def run():
-        fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
         try:
-            # Of this thread alone, which ends with the call.
-            if libc.setns(fd, CLONE_NEWNET) != 0:
-                raise OSError(ctypes.get_errno(), "setns")
+            enter()
             result.append((True, function(*args)))
         except BaseException as e:  # for the caller: an exception would end with the thread
             result.append((False, e))
-        finally:
-            os.close(fd)
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -72,3 +67,18 @@ def inside(pid, function, *args):
     if not fine:
         raise value
     return value
+
+
+def inside(pid, function, *args):
+    """Calls the function in the network namespace of a process. Sockets made there stay there."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def enter():
+        fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+        try:
+            if libc.setns(fd, CLONE_NEWNET) != 0:
+                raise OSError(ctypes.get_errno(), "setns")
+        finally:
+            os.close(fd)
+
+    return in_thread(enter, function, *args)

@@ -51,6 +51,7 @@ import boot  # noqa: E402
 import daemon  # noqa: E402
 from clients import Clients, enter  # noqa: E402
 from daemon import DEADLINE, wait_until  # noqa: E402
+from netns import in_thread  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 # Beside the deadline of a test, a command that never returns must not take everybody's time.
@@ -119,7 +120,8 @@ class Process(subprocess.Popen):
             with contextlib.suppress(OSError, ValueError):
                 os.kill(int(children.read_text()), sig)
                 return
-            time.sleep(0.001)  # it is about to fork, or to end
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.wait(0.001)  # it is about to fork, or to end
 
 
 class Machine:
@@ -339,22 +341,7 @@ class Machine:
     def inside(self, function, *args):
         """Calls the function in a thread of its own that has the machine's network and files; a
         socket made there stays usable here."""
-        result = []
-
-        def run():
-            try:
-                enter(self.init)
-                result.append((True, function(*args)))
-            except BaseException as e:  # pylint: disable=broad-except
-                result.append((False, e))  # for the caller: it would end with the thread
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        thread.join()
-        fine, value = result[0]
-        if not fine:
-            raise value
-        return value
+        return in_thread(lambda: enter(self.init), function, *args)
 
     def connect(self, address, timeout=DEADLINE):
         return self.inside(daemon.connect, address, timeout)
