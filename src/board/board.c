@@ -169,6 +169,11 @@ void board_slot_tell(struct board *board, int slot, enum slot_word word)
 	atomic_store_explicit(&board->master->owners[slot].word, word, memory_order_seq_cst);
 }
 
+void board_slot_set_running(struct board *board, int slot)
+{
+	atomic_store_explicit(&board->workers->slots[slot].state, SLOT_RUNNING, RELAXED);
+}
+
 enum slot_state board_slot_state(const struct board *board, int slot)
 {
 	uint32_t state = atomic_load_explicit(&board->workers->slots[slot].state, RELAXED);

@@ -74,6 +74,8 @@ int board_slot_take(struct board *board, int pool, uint32_t generation);
 void board_slot_set_pid(struct board *board, int slot, uint32_t pid);
 /* The word that a busy worker reads between clients. */
 void board_slot_tell(struct board *board, int slot, enum slot_word word);
+/* In the place of a worker that knows of no board: it is ready. */
+void board_slot_set_running(struct board *board, int slot);
 enum slot_state board_slot_state(const struct board *board, int slot);
 /* CLOCK_MONOTONIC of its last accept or of becoming idle, as the worker says: a hint. */
 uint64_t board_slot_since(const struct board *board, int slot);

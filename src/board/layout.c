@@ -20,7 +20,7 @@ const struct field_info instance_fields[INSTANCE_FIELDS] = {
 
 const char *const slot_state_names[SLOT_STATES] = {
 	[SLOT_FREE] = "free", [SLOT_STARTING] = "starting", [SLOT_IDLE] = "idle",
-	[SLOT_BUSY] = "busy", [SLOT_LEAVING] = "leaving",
+	[SLOT_BUSY] = "busy", [SLOT_LEAVING] = "leaving",   [SLOT_RUNNING] = "running",
 };
 
 const char *const master_state_names[MASTER_STATES] = {

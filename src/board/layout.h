@@ -68,11 +68,19 @@ typedef _Atomic uint32_t board_u32;
 typedef _Atomic uint64_t board_u64;
 
 /* What a worker is doing. */
-enum slot_state { SLOT_FREE, SLOT_STARTING, SLOT_IDLE, SLOT_BUSY, SLOT_LEAVING };
-#define SLOT_STATES 5
+enum slot_state {
+	SLOT_FREE,
+	SLOT_STARTING,
+	SLOT_IDLE,
+	SLOT_BUSY,
+	SLOT_LEAVING,
+	SLOT_RUNNING /* a copy of a program: what it does is not known */
+};
+#define SLOT_STATES 6
 extern const char *const slot_state_names[SLOT_STATES];
 
-/* A worker's slot in `board`. Its writer is the worker; the master clears it before a fork. */
+/* A worker's slot in `board`. Its writer is the worker, the master for a copy of a program; the
+ * master clears it before a fork. */
 struct slot {
 	board_u32 seq;
 	board_u32 state; /* enum slot_state */
@@ -80,6 +88,7 @@ struct slot {
 	board_u64 since_usec; /* CLOCK_MONOTONIC of the accept, or of becoming idle */
 	board_u32 peer_len;
 	board_u32 peer[BOARD_PEER_MAX / 4]; /* the sockaddr of the last client, cut to this size */
+	board_u32 peer_uid; /* of a client on a Unix socket, where somebody asked; else -1 */
 } __attribute__((aligned(256)));
 static_assert(sizeof(struct slot) == 256, "a slot is four cache lines");
 static_assert(offsetof(struct slot, values) == 8, "counters follow the state");

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 #include <config.h>
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/hot.h"
 #include "board/seqlock.h"
 #include "board/write.h"
+
+#define SOURCE_SLOTS 1024
 
 static inline void bump(board_u64 *value, uint64_t by)
 {
@@ -53,6 +56,51 @@ HOT void slot_end(struct slot *slot, enum connection_field outcome, uint64_t now
 	bump(&slot->values[CONN_busy_usec], now_usec - since);
 	set_state(slot, SLOT_IDLE, now_usec);
 	seq_write_end(&slot->seq);
+}
+
+void slot_set_uid(struct slot *slot, uint32_t uid)
+{
+	atomic_store_explicit(&slot->peer_uid, uid, RELAXED);
+}
+
+/* The words of a sockaddr that say where it is from, less the port: from, and how many. */
+static unsigned source_words(const struct slot *slot, unsigned *first)
+{
+	union {
+		uint32_t word;
+		sa_family_t family;
+	} begin = {.word = atomic_load_explicit(&slot->peer[0], RELAXED)};
+
+	*first = begin.family == AF_INET6 ? 2 : 1;
+	return begin.family == AF_INET6 ? 4 : begin.family == AF_INET ? 1 : 0;
+}
+
+static bool same_source(const struct slot *a, const struct slot *b)
+{
+	unsigned first_a, first_b, count = source_words(a, &first_a);
+
+	if (count != source_words(b, &first_b) || first_a != first_b)
+		return false;
+	for (unsigned i = first_a; i < first_a + count; i++)
+		if (atomic_load_explicit(&a->peer[i], RELAXED) !=
+		    atomic_load_explicit(&b->peer[i], RELAXED))
+			return false;
+	return count > 0 || atomic_load_explicit(&a->peer_uid, RELAXED) ==
+				    atomic_load_explicit(&b->peer_uid, RELAXED);
+}
+
+unsigned slot_count_source(const struct slot *slot, size_t index, const struct master_file *master)
+{
+	const struct slot *slots = slot - index;
+	uint32_t pool = atomic_load_explicit(&master->owners[index].pool, RELAXED);
+	uint32_t high = atomic_load_explicit(&master->slots_high, RELAXED);
+	unsigned count = 0;
+
+	for (uint32_t i = 0; i < high && i < SOURCE_SLOTS; i++)
+		count += atomic_load_explicit(&master->owners[i].pool, RELAXED) == pool &&
+			 atomic_load_explicit(&slots[i].state, RELAXED) == SLOT_BUSY &&
+			 same_source(slot, &slots[i]);
+	return count > 0 ? count : 1;
 }
 
 void slot_leaving(struct slot *slot)

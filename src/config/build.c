@@ -211,7 +211,11 @@ static void fill_service(struct build *b, struct config *config, size_t index,
 		.name = mem_text(b->entries->services[index].name),
 		.entries = b->entries,
 		.section = &b->entries->services[index],
-		.who = {.socket_uid = (uid_t)-1, .socket_gid = (gid_t)-1},
+		.who = {.socket_uid = (uid_t)-1,
+			.socket_gid = (gid_t)-1,
+			.login = mem_text(""),
+			.home = mem_text(""),
+			.shell = mem_text("")},
 	};
 	for (size_t i = 0; i < schema_count; i++)
 		if (schema[i].scope != KEY_MASTER)
@@ -298,6 +302,9 @@ void build_free_service(struct service_config *service)
 	}
 	free(service->options);
 	free(service->who.groups);
+	free(service->who.login);
+	free(service->who.home);
+	free(service->who.shell);
 	free(service->name);
 	*service = (struct service_config){0};
 }

@@ -46,7 +46,13 @@ struct resolved_user {
 	size_t group_count;
 	uid_t socket_uid; /* (uid_t)-1: as the daemon */
 	gid_t socket_gid;
+	char *login, *home, *shell; /* of the user's entry, or empty */
 };
+
+/* What serves a client. */
+enum handler_kind { HANDLER_NONE, HANDLER_BUILTIN, HANDLER_MODULE, HANDLER_EXEC, HANDLER_ACCEPTOR };
+enum stderr_to { STDERR_LOG, STDERR_CLIENT };
+enum pass_as { PASS_AS_SYSTEMD, PASS_AS_STDIN };
 
 struct service_config {
 	char *name;
@@ -57,20 +63,26 @@ struct service_config {
 	struct text_list listen;
 	char *builtin;
 	char *module;
+	struct text_list exec, acceptor; /* the program and its arguments */
 	bool enabled;
 	uint64_t workers, start_timeout, recycle_after;
-	uint64_t idle_timeout, stop_timeout;
+	uint64_t idle_timeout, connection_timeout, stop_timeout;
 	uint64_t backlog, defer_accept;
 	bool nodelay, keepalive, free_bind, log_connections;
 	char *bind_device, *socket_user, *socket_group;
 	unsigned socket_mode;
 	char *user, *group, *chroot, *directory;
+	struct text_list environment; /* NAME=VALUE */
 	unsigned umask, sandbox;
+	bool prestart;
+	unsigned stderr_to, pass_as; /* enum stderr_to, enum pass_as */
+	unsigned stop_signal;
 	struct optional nice, limit_nofile, limit_as, limit_cpu, limit_nproc, limit_core;
 	struct preforkd_option *options;
 	size_t option_count;
 
 	/* made from them */
+	enum handler_kind kind;
 	struct listen_on *addresses; /* one for each of listen */
 	struct resolved_user who;
 };
@@ -106,6 +118,12 @@ const char *config_place(const struct service_config *service, const char *key);
 /* The same for a key of the daemon's own: `FILE:LINE: KEY`. */
 const char *config_place_of_key(const struct config *config, const char *key);
 
+/* The key that says what serves: `builtin`, `module`, `exec`, `acceptor`. */
+const char *config_handler_key(enum handler_kind kind);
+/* Whether a key is one for the service's kind of handler. */
+bool config_key_applies(const struct service_config *service, const char *key);
+/* Of exec or acceptor: the program and its arguments. NULL for the other kinds. */
+const struct text_list *config_program(const struct service_config *service);
 /* The effective configuration, every default filled in, in the syntax of the file. Allocated. */
 char *config_dump(const struct config *config);
 /* All that workers and their sockets depend on, as text: equal texts, equal services. Allocated. */

@@ -60,11 +60,17 @@ static void put_options(FILE *out, const struct service_config *service)
 	fputs("\t}\n", out);
 }
 
+/* What is not would be an error where it is loaded again. */
+static bool is_of_service(const struct key *key, const struct service_config *service)
+{
+	return key->scope != KEY_MASTER && config_key_applies(service, key->name);
+}
+
 static void put_service(FILE *out, const struct service_config *service)
 {
 	fprintf(out, "\nservice \"%s\" {\n", service->name);
 	for (size_t i = 0; i < schema_count; i++)
-		if (schema[i].scope != KEY_MASTER)
+		if (is_of_service(&schema[i], service))
 			put_key(out, "\t", &schema[i], (const char *)service + schema[i].offset);
 	put_options(out, service);
 	fputs("}\n", out);
@@ -88,9 +94,9 @@ char *config_dump(const struct config *config)
 }
 
 /* Neither where it listens (that is the identity of its pools) nor whether it is enabled. */
-static bool in_fingerprint(const struct key *key)
+static bool in_fingerprint(const struct key *key, const struct service_config *service)
 {
-	return key->scope != KEY_MASTER && key->type != &type_list &&
+	return is_of_service(key, service) && strcmp(key->name, "listen") != 0 &&
 	       strcmp(key->name, "enabled") != 0;
 }
 
@@ -103,7 +109,7 @@ char *config_fingerprint(const struct service_config *service)
 	if (!out)
 		return NULL;
 	for (size_t i = 0; i < schema_count; i++)
-		if (in_fingerprint(&schema[i]))
+		if (in_fingerprint(&schema[i], service))
 			put_key(out, "", &schema[i], (const char *)service + schema[i].offset);
 	put_options(out, service);
 	/* A name may come to mean another user without a change in the file. */
@@ -112,6 +118,7 @@ char *config_fingerprint(const struct service_config *service)
 		service->who.socket_gid);
 	for (size_t i = 0; i < service->who.group_count; i++)
 		fprintf(out, "%u ", service->who.groups[i]);
+	fprintf(out, "%s %s %s\n", service->who.login, service->who.home, service->who.shell);
 	fclose(out);
 	return text;
 }

@@ -9,9 +9,11 @@ libconfig_la_SOURCES = \
 	src/config/options.c src/config/options.h \
 	src/config/pack.c \
 	src/config/passed.h \
+	src/config/program.c src/config/program.h \
 	src/config/read.c \
 	src/config/resolve.c \
 	src/config/scan.c src/config/scan.h \
 	src/config/schema.c src/config/schema.h \
-	src/config/types.c src/config/types.h
+	src/config/types.c src/config/types.h \
+	src/config/variables.c src/config/variables.h
 libconfig_la_CFLAGS = $(AM_CFLAGS) $(CONFUSE_CFLAGS)

@@ -17,7 +17,8 @@
 const char options_help[] =
 	"Usage: preforkd [-c FILE] [-i NAME] [--runtime-directory DIR] [-t | --dump] [-qv]\n"
 	"       preforkd --listen ADDRESS... [--workers N] [--set KEY=VALUE...]\n"
-	"                (--builtin NAME | --module FILE)\n"
+	"                (--builtin NAME | --module FILE | --exec -- PROGRAM [ARG...] |\n"
+	"                 --acceptor -- PROGRAM [ARG...])\n"
 	"\n"
 	"You write read() and write(). preforkd does socket(), bind(), listen(), accept() and "
 	"systemd.\n"
@@ -38,6 +39,8 @@ const char options_help[] =
 	"      --set KEY=VALUE        any other key of preforkd.conf(5); options.NAME=VALUE too\n"
 	"      --builtin NAME         echo discard chargen qotd daytime time message\n"
 	"      --module FILE          a module, by name or absolute path\n"
+	"      --exec -- PROGRAM ...  a program for each client, which is its stdin and stdout\n"
+	"      --acceptor -- PROGRAM ...  copies of a program that accept for themselves\n"
 	"\n"
 	"See preforkd(8), preforkd.conf(5), preforkctl(1).\n";
 
@@ -49,6 +52,8 @@ enum {
 	OPT_SET,
 	OPT_BUILTIN,
 	OPT_MODULE,
+	OPT_EXEC,
+	OPT_ACCEPTOR,
 };
 
 static const struct option long_options[] = {
@@ -64,6 +69,8 @@ static const struct option long_options[] = {
 	{"set", required_argument, NULL, OPT_SET},
 	{"builtin", required_argument, NULL, OPT_BUILTIN},
 	{"module", required_argument, NULL, OPT_MODULE},
+	{"exec", no_argument, NULL, OPT_EXEC},
+	{"acceptor", no_argument, NULL, OPT_ACCEPTOR},
 	{NULL, 0, NULL, 0},
 };
 
@@ -82,18 +89,18 @@ static void set_key(struct options *o, enum entry_scope scope, const char *key, 
 	entry_add_value(entries_add(service_of(o), scope, COMMAND_LINE, 0, key), value);
 }
 
-/* --listen ADDRESS, each time one more. */
-static void add_listen(struct options *o, const char *address)
+/* A list: each time one more. */
+static void add_to_list(struct options *o, const char *key, const char *value)
 {
 	struct entries *e = service_of(o);
 
 	for (size_t i = 0; i < e->count; i++) {
-		if (strcmp(e->items[i].key, "listen") == 0) {
-			entry_add_value(&e->items[i], address);
+		if (e->items[i].scope == ENTRY_SERVICE && strcmp(e->items[i].key, key) == 0) {
+			entry_add_value(&e->items[i], value);
 			return;
 		}
 	}
-	set_key(o, ENTRY_SERVICE, "listen", address);
+	set_key(o, ENTRY_SERVICE, key, value);
 }
 
 static int add_set(struct options *o, const char *text, struct error *err)
@@ -107,8 +114,8 @@ static int add_set(struct options *o, const char *text, struct error *err)
 		return error_set(err, EX_USAGE, "--set %s: expected KEY=VALUE", text);
 	key = mem_format("%.*s", (int)(equals - text), text);
 	known = schema_find(key);
-	if (strcmp(key, "listen") == 0)
-		add_listen(o, equals + 1);
+	if (known && known->type->is_list)
+		add_to_list(o, key, equals + 1);
 	else if (strncmp(key, prefix, sizeof(prefix) - 1) == 0)
 		set_key(o, ENTRY_OPTION, key + sizeof(prefix) - 1, equals + 1);
 	else if (known && known->scope == KEY_MASTER)
@@ -129,7 +136,9 @@ static int take_option(struct options *o, int option, char *value, struct error 
 {
 	static const char *const keys[] = {[OPT_WORKERS - OPT_RUNTIME] = "workers",
 					   [OPT_BUILTIN - OPT_RUNTIME] = "builtin",
-					   [OPT_MODULE - OPT_RUNTIME] = "module"};
+					   [OPT_MODULE - OPT_RUNTIME] = "module",
+					   [OPT_EXEC - OPT_RUNTIME] = "exec",
+					   [OPT_ACCEPTOR - OPT_RUNTIME] = "acceptor"};
 
 	switch (option) {
 	case 'c':
@@ -154,7 +163,7 @@ static int take_option(struct options *o, int option, char *value, struct error 
 		set_level(o, LOG_LEVEL_DEBUG);
 		return 0;
 	case OPT_LISTEN:
-		add_listen(o, value);
+		add_to_list(o, "listen", value);
 		return 0;
 	case OPT_SET:
 		return add_set(o, value, err);
@@ -162,6 +171,13 @@ static int take_option(struct options *o, int option, char *value, struct error 
 	case OPT_BUILTIN:
 	case OPT_MODULE:
 		set_key(o, ENTRY_SERVICE, keys[option - OPT_RUNTIME], value);
+		return 0;
+	case OPT_EXEC:
+	case OPT_ACCEPTOR:
+		if (o->program_key)
+			return error_set(err, EX_USAGE, "--exec and --acceptor: one of them, once");
+		o->program_key = keys[option - OPT_RUNTIME];
+		service_of(o);
 		return 0;
 	default:
 		return error_set(err, EX_USAGE, "see preforkd --help");
@@ -190,12 +206,27 @@ static int settle(struct options *o, struct error *err)
 	return 0;
 }
 
+/* --exec -- PROGRAM ARG...: all that follows the two dashes. */
+static int take_program(struct options *o, int argc, char **argv, struct error *err)
+{
+	struct entry *entry;
+
+	if (optind >= argc || strcmp(argv[optind - 1], "--") != 0)
+		return error_set(err, EX_USAGE, "--%s: expected -- PROGRAM [ARG...] at the end",
+				 o->program_key);
+	entry = entries_add(service_of(o), ENTRY_SERVICE, COMMAND_LINE, 0, o->program_key);
+	for (int i = optind; i < argc; i++)
+		entry_add_value(entry, argv[i]);
+	return 0;
+}
+
 static int parse(int argc, char **argv, struct options *o, struct error *err)
 {
 	int option;
 
-	/* getopt_long() says itself what it does not know. */
-	while ((option = getopt_long(argc, argv, "c:i:tqvVh", long_options, NULL)) != -1) {
+	/* getopt_long() says itself what it does not know. The +: it must not move a stray argument
+	 * to those of the program. */
+	while ((option = getopt_long(argc, argv, "+c:i:tqvVh", long_options, NULL)) != -1) {
 		if (option == 'h' || option == 'V') {
 			o->action = option == 'h' ? ACTION_HELP : ACTION_VERSION;
 			return 0;
@@ -203,6 +234,8 @@ static int parse(int argc, char **argv, struct options *o, struct error *err)
 		if (take_option(o, option, optarg, err) < 0)
 			return -1;
 	}
+	if (o->program_key)
+		return take_program(o, argc, argv, err) < 0 ? -1 : settle(o, err);
 	if (optind < argc)
 		return error_set(err, EX_USAGE, "unexpected argument \"%s\"; see preforkd --help",
 				 argv[optind]);

@@ -19,6 +19,7 @@ struct options {
 	bool log_level_given;
 	enum log_level log_level;
 	struct entries *service; /* the service of the command line, or NULL; owned by the caller */
+	const char *program_key; /* --exec or --acceptor was given */
 	const char *program;     /* absolute, to execute it anew, and with what arguments */
 	char *const *arguments;
 };

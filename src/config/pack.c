@@ -56,6 +56,9 @@ static void put_lookups(FILE *out, const struct service_config *s)
 {
 	put(out, &s->who, sizeof(s->who));
 	put(out, s->who.groups, s->who.group_count * sizeof(gid_t));
+	put_text(out, s->who.login);
+	put_text(out, s->who.home);
+	put_text(out, s->who.shell);
 	for (size_t i = 0; i < s->listen.count; i++) {
 		put(out, &s->addresses[i].endpoint_count, sizeof(size_t));
 		put(out, s->addresses[i].endpoints,
@@ -182,10 +185,16 @@ static bool is_bool(const void *byte)
 
 static void get_lookups(struct unpack *u, struct service_config *s)
 {
+	free(s->who.login);
+	free(s->who.home);
+	free(s->who.shell);
 	get(u, &s->who, sizeof(s->who));
 	if (!is_bool(&s->who.change_user) || !is_bool(&s->who.change_group))
 		u->broken = true;
 	s->who.groups = get_array(u, s->who.group_count, sizeof(gid_t));
+	s->who.login = mem_text(get_text(u));
+	s->who.home = mem_text(get_text(u));
+	s->who.shell = mem_text(get_text(u));
 	for (size_t i = 0; i < s->listen.count && !u->broken; i++) {
 		size_t count = get_count(u);
 

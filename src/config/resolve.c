@@ -15,6 +15,7 @@
 #include "base/parse.h"
 #include "board/layout.h"
 #include "config/config.h"
+#include "config/program.h"
 
 struct resolve {
 	struct error_list *errors;
@@ -80,6 +81,16 @@ static void find_groups(const struct passwd *entry, struct resolved_user *who)
 	who->group_count = (size_t)count;
 }
 
+static void note_entry(const struct passwd *entry, struct resolved_user *who)
+{
+	free(who->login);
+	free(who->home);
+	free(who->shell);
+	who->login = mem_text(entry->pw_name);
+	who->home = mem_text(entry->pw_dir);
+	who->shell = mem_text(entry->pw_shell);
+}
+
 static void may_not(struct resolve *r, const char *key, const char *name)
 {
 	error_list_add(
@@ -109,6 +120,8 @@ static void resolve_user(struct resolve *r)
 	}
 	if (*s->user && !*s->group)
 		who->gid = entry->pw_gid;
+	if (entry)
+		note_entry(entry, who);
 	who->change_user = *s->user && (root || who->uid != geteuid());
 	who->change_group = (*s->user || *s->group) && (root || who->gid != getegid());
 	if (who->change_user && !root)
@@ -207,6 +220,32 @@ static void resolve_addresses(struct resolve *r)
 	}
 }
 
+static void try_program(struct resolve *r, size_t errors_before)
+{
+	struct service_config *s = r->service;
+	struct error err;
+
+	/* What is wrong with who would execute it was told. */
+	if (!config_program(s) || *config_program(s)->items[0] != '/' ||
+	    r->errors->count > errors_before || (*s->chroot && geteuid() != 0))
+		return;
+	if (program_check(s, &err) < 0)
+		error_list_add(r->errors, err.code, "%s: %s",
+			       config_place(s, config_handler_key(s->kind)), err.text);
+}
+
+static void check_one_socket(const struct resolve *r)
+{
+	struct service_config *s = r->service;
+
+	if (s->kind != HANDLER_ACCEPTOR || s->pass_as != PASS_AS_STDIN || s->listen.count != 1 ||
+	    s->addresses[0].endpoint_count < 2)
+		return;
+	error_list_add(r->errors, EX_CONFIG, "%s: stdin is one socket, and \"%s\" is %zu",
+		       config_place(s, "pass_as"), s->listen.items[0],
+		       s->addresses[0].endpoint_count);
+}
+
 static bool is_port_zero(const struct endpoint *e)
 {
 	return (e->addr.any.sa_family == AF_INET && e->addr.in.sin_port == 0) ||
@@ -250,15 +289,22 @@ static void find_duplicates(struct config *config, struct error_list *errors)
 		}
 }
 
-/* A name with several addresses has workers for each. */
+/* A name with several addresses has workers for each; an acceptor's copies get all sockets. */
+static uint64_t pools_of(const struct service_config *s)
+{
+	uint64_t pools = 0;
+
+	for (size_t l = 0; l < s->listen.count; l++)
+		pools += s->addresses[l].endpoint_count;
+	return s->kind == HANDLER_ACCEPTOR && pools > 1 ? 1 : pools;
+}
+
 static void count_workers(const struct config *config, struct error_list *errors)
 {
 	uint64_t workers = 0;
 
 	for (size_t s = 0; s < config->service_count; s++)
-		for (size_t l = 0; l < config->services[s].listen.count; l++)
-			workers += config->services[s].workers *
-				   config->services[s].addresses[l].endpoint_count;
+		workers += config->services[s].workers * pools_of(&config->services[s]);
 	if (workers > BOARD_SLOTS / 2)
 		error_list_add(errors, EX_CONFIG,
 			       "all services together want %llu workers; at most %d are possible",
@@ -273,9 +319,13 @@ int config_resolve(struct config *config, const struct passed *passed, struct er
 		struct resolve r = {
 			.errors = errors, .passed = passed, .service = &config->services[i]};
 
+		size_t errors_before = errors->count;
+
 		resolve_user(&r);
+		try_program(&r, errors_before);
 		resolve_socket_owner(&r);
 		resolve_addresses(&r);
+		check_one_socket(&r);
 	}
 	find_duplicates(config, errors);
 	count_workers(config, errors);

@@ -15,6 +15,8 @@
 #define DAY               (INT64_C(86400) * 1000000)
 
 static const char *const level_names[] = {"error", "warning", "notice", "info", "debug", NULL};
+static const char *const stderr_names[] = {"log", "client", NULL};
+static const char *const pass_names[] = {"systemd", "stdin", NULL};
 #ifdef HAVE_SECCOMP
 static const char *const sandbox_names[] = {"off", "basic", "strict", NULL};
 #else
@@ -29,6 +31,8 @@ const struct key schema[] = {
 	{"listen", &type_list, KEY_SERVICE, IN_SERVICE(listen), 0, 0, NULL, NULL},
 	{"builtin", &type_text, KEY_SERVICE, IN_SERVICE(builtin), 0, 0, "", NULL},
 	{"module", &type_text, KEY_SERVICE, IN_SERVICE(module), 0, 0, "", NULL},
+	{"exec", &type_list, KEY_SERVICE, IN_SERVICE(exec), 0, 0, NULL, NULL},
+	{"acceptor", &type_list, KEY_SERVICE, IN_SERVICE(acceptor), 0, 0, NULL, NULL},
 	{"enabled", &type_bool, KEY_DEFAULT, IN_SERVICE(enabled), 0, 0, "true", NULL},
 
 	{"workers", &type_count, KEY_DEFAULT, IN_SERVICE(workers), 1, BOARD_SLOTS / 2, "4", NULL},
@@ -39,6 +43,8 @@ const struct key schema[] = {
 
 	{"idle_timeout", &type_duration, KEY_DEFAULT, IN_SERVICE(idle_timeout), 0, 365 * DAY, "1m",
 	 NULL},
+	{"connection_timeout", &type_duration, KEY_DEFAULT, IN_SERVICE(connection_timeout), 0,
+	 365 * DAY, "0", NULL},
 	{"stop_timeout", &type_duration, KEY_DEFAULT, IN_SERVICE(stop_timeout), 0, DAY, "30s",
 	 NULL},
 	{"log_connections", &type_bool, KEY_DEFAULT, IN_SERVICE(log_connections), 0, 0, "false",
@@ -70,7 +76,13 @@ const struct key schema[] = {
 	 NULL},
 	{"limit_core", &type_optional_size, KEY_DEFAULT, IN_SERVICE(limit_core), 0, INT64_MAX,
 	 "inherit", NULL},
+	{"environment", &type_list, KEY_DEFAULT, IN_SERVICE(environment), 0, 0, NULL, NULL},
 	{"sandbox", &type_choice, KEY_DEFAULT, IN_SERVICE(sandbox), 0, 0, NULL, sandbox_names},
+
+	{"prestart", &type_bool, KEY_DEFAULT, IN_SERVICE(prestart), 0, 0, "false", NULL},
+	{"stderr", &type_choice, KEY_DEFAULT, IN_SERVICE(stderr_to), 0, 0, "log", stderr_names},
+	{"pass_as", &type_choice, KEY_DEFAULT, IN_SERVICE(pass_as), 0, 0, "systemd", pass_names},
+	{"stop_signal", &type_signal, KEY_DEFAULT, IN_SERVICE(stop_signal), 0, 0, "TERM", NULL},
 };
 const size_t schema_count = sizeof(schema) / sizeof(schema[0]);
 

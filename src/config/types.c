@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -189,6 +190,28 @@ static char *format_text(const struct key *key, const void *field)
 	return mem_text(*(char *const *)field);
 }
 
+/* TERM or SIGTERM. */
+static int parse_signal(const struct key *key, const char *text, void *field, char *why)
+{
+	const char *name = strncmp(text, "SIG", 3) == 0 ? text + 3 : text;
+
+	(void)key;
+	for (unsigned i = 1; i < NSIG; i++) {
+		if (!sigabbrev_np((int)i) || strcmp(sigabbrev_np((int)i), name) != 0)
+			continue;
+		*(unsigned *)field = i;
+		return 0;
+	}
+	snprintf(why, WHY_MAX, "a signal's name as in TERM, INT, QUIT, HUP");
+	return -1;
+}
+
+static char *format_signal(const struct key *key, const void *field)
+{
+	(void)key;
+	return mem_text(sigabbrev_np((int)*(const unsigned *)field));
+}
+
 static int parse_list(const struct key *key, const char *text, void *field, char *why)
 {
 	struct text_list *list = field;
@@ -214,4 +237,6 @@ const struct key_type type_text = {
 	.name = "text", .parse = parse_text, .format = format_text, .is_text = true};
 const struct key_type type_path = {
 	.name = "path", .parse = parse_path, .format = format_text, .is_text = true};
+const struct key_type type_signal = {
+	.name = "signal", .parse = parse_signal, .format = format_signal};
 const struct key_type type_list = {.name = "list", .parse = parse_list, .is_list = true};

@@ -14,6 +14,7 @@ extern const struct key_type type_optional;      /* struct optional */
 extern const struct key_type type_optional_size; /* struct optional, bytes */
 extern const struct key_type type_text;          /* char *, owned; max: its greatest length */
 extern const struct key_type type_path;          /* char *, absolute or empty */
+extern const struct key_type type_signal;        /* unsigned, its number */
 extern const struct key_type type_list;          /* struct text_list; parse appends */
 
 #endif

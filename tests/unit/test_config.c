@@ -2,6 +2,7 @@
 /* What is dumped is read back to the same; what fingerprints tell apart. */
 #include <config.h>
 
+#include <signal.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -48,7 +49,7 @@ START_TEST(test_dump_is_read_back)
 
 	again = read_back(text);
 	check_same(config, again);
-	ck_assert_uint_eq(again->service_count, 3);
+	ck_assert_uint_eq(again->service_count, 5);
 	one = &again->services[0];
 	ck_assert_uint_eq(one->option_count, COUNT(texts));
 	for (int i = 0; i < COUNT(texts); i++)
@@ -63,24 +64,84 @@ START_TEST(test_dump_is_read_back)
 }
 END_TEST
 
-START_TEST(test_dump_holds_every_default)
+START_TEST(test_programs_are_read_back)
 {
-	struct entries *e = entries_new();
-	struct config *config;
-	char *text;
+	struct config *config = build(rich_entries()), *again;
+	const struct service_config *exec, *acceptor;
+	char *text = config_dump(config);
 
-	add_service(e, "plain", "tcp://127.0.0.1:0");
-	config = build(e);
-	text = config_dump(config);
-	for (size_t i = 0; i < schema_count; i++) {
-		char *line = mem_format("%s%s = ", schema[i].scope == KEY_MASTER ? "" : "\t",
-					schema[i].name);
-
-		ck_assert_msg(strstr(text, line) != NULL, "no %s", line);
-		free(line);
-	}
+	again = read_back(text);
+	exec = &again->services[3];
+	acceptor = &again->services[4];
+	ck_assert_int_eq(exec->kind, HANDLER_EXEC);
+	ck_assert_ptr_eq(config_program(exec), &exec->exec);
+	ck_assert_uint_eq(exec->exec.count, COUNT(texts) + 1);
+	for (int i = 0; i < COUNT(texts); i++)
+		ck_assert_str_eq(exec->exec.items[i + 1], texts[i]);
+	ck_assert_str_eq(exec->environment.items[1], "_text1='\"\\ ${HOME}\n#=\t");
+	ck_assert(exec->prestart && exec->stderr_to == STDERR_CLIENT);
+	ck_assert_uint_eq(exec->connection_timeout, 90000000);
+	ck_assert_int_eq(acceptor->kind, HANDLER_ACCEPTOR);
+	ck_assert_ptr_eq(config_program(acceptor), &acceptor->acceptor);
+	ck_assert_uint_eq(acceptor->pass_as, PASS_AS_STDIN);
+	ck_assert_uint_eq(acceptor->stop_signal, SIGQUIT);
+	ck_assert_ptr_null(config_program(&again->services[0]));
 	free(text);
 	config_free(config);
+	config_free(again);
+}
+END_TEST
+
+/* ---- kinds of handlers ---- */
+
+static const struct {
+	const char *key, *value;
+} kinds[] = {
+	[HANDLER_BUILTIN] = {"builtin", "echo"},
+	[HANDLER_MODULE] = {"module", "plain"},
+	[HANDLER_EXEC] = {"exec", "/plain"},
+	[HANDLER_ACCEPTOR] = {"acceptor", "/plain"},
+};
+
+/* A service of a kind, with one more key; which may be that of the kind. */
+static struct config *plain_config(enum handler_kind kind, const char *key, const char *value)
+{
+	struct entries *e = entries_new();
+
+	entries_add_service(e, "plain", "test.conf", 1);
+	add(e, ENTRY_SERVICE, "listen", "tcp://127.0.0.1:0");
+	if (!key || strcmp(key, kinds[kind].key) != 0)
+		add(e, ENTRY_SERVICE, kinds[kind].key, kinds[kind].value);
+	if (key)
+		add(e, ENTRY_SERVICE, key, value);
+	return build(e);
+}
+
+static bool holds_key(const char *text, const struct key *key)
+{
+	char *line = mem_format("\n%s%s = ", key->scope == KEY_MASTER ? "" : "\t", key->name);
+	bool found = strstr(text, line) != NULL || strncmp(text, line + 1, strlen(line) - 1) == 0;
+
+	free(line);
+	return found;
+}
+
+/* And no key that would be a mistake there. */
+START_TEST(test_dump_holds_every_default)
+{
+	struct config *config = plain_config((enum handler_kind)_i, NULL, NULL), *again;
+	char *text = config_dump(config);
+
+	for (size_t i = 0; i < schema_count; i++)
+		ck_assert_msg(holds_key(text, &schema[i]) ==
+				      config_key_applies(&config->services[0], schema[i].name),
+			      "%s of %s", schema[i].name, kinds[_i].key);
+	again = read_back(text);
+	check_same(config, again);
+	ck_assert_int_eq(again->services[0].kind, _i);
+	free(text);
+	config_free(config);
+	config_free(again);
 }
 END_TEST
 
@@ -114,7 +175,11 @@ static const char *other_value(const struct key *key)
 	if (key->type == &type_mode)
 		return "0123";
 	if (key->type == &type_choice)
-		return key->names[0];
+		return key->names[key->fallback && strcmp(key->names[0], key->fallback) == 0];
+	if (key->type == &type_signal)
+		return "HUP";
+	if (strcmp(key->name, "environment") == 0)
+		return "A=other";
 	if (key->type == &type_optional)
 		return "17";
 	if (key->type == &type_optional_size)
@@ -122,41 +187,38 @@ static const char *other_value(const struct key *key)
 	return "/other";
 }
 
-static struct config *plain_config(const char *key, const char *value)
-{
-	struct entries *e = entries_new();
-
-	entries_add_service(e, "plain", "test.conf", 1);
-	add(e, ENTRY_SERVICE, "listen", "tcp://127.0.0.1:0");
-	add(e, ENTRY_SERVICE, "module", "plain");
-	if (key)
-		add(e, ENTRY_SERVICE, key, value);
-	return build(e);
-}
-
-/* The daemon's own, the identity of the pools, whether there are any; and of builtin and module a
- * service has one. */
+/* The daemon's own, the identity of the pools, whether there are any. */
 static bool has_no_other_value(const struct key *key)
 {
-	static const char *const names[] = {"listen", "enabled", "builtin", "module"};
+	return key->scope == KEY_MASTER || strcmp(key->name, "listen") == 0 ||
+	       strcmp(key->name, "enabled") == 0;
+}
 
-	for (int i = 0; i < COUNT(names); i++)
-		if (strcmp(key->name, names[i]) == 0)
-			return true;
-	return key->scope == KEY_MASTER;
+/* Of builtin, module, exec and acceptor a service has one. */
+static enum handler_kind kind_for(const struct key *key)
+{
+	for (int kind = HANDLER_BUILTIN; kind <= HANDLER_ACCEPTOR; kind++)
+		if (strcmp(key->name, kinds[kind].key) == 0)
+			return (enum handler_kind)kind;
+	for (int kind = HANDLER_MODULE; kind <= HANDLER_ACCEPTOR; kind++) {
+		const struct service_config service = {.kind = (enum handler_kind)kind};
+
+		if (config_key_applies(&service, key->name))
+			return service.kind;
+	}
+	ck_abort_msg("%s is for none", key->name);
 }
 
 START_TEST(test_fingerprint_of_each_key)
 {
 	const struct key *key = &schema[_i];
-	struct config *one = plain_config(NULL, NULL), *two;
+	struct config *one, *two;
 	char *before, *after;
 
-	if (has_no_other_value(key)) {
-		config_free(one);
+	if (has_no_other_value(key))
 		return;
-	}
-	two = plain_config(key->name, other_value(key));
+	one = plain_config(kind_for(key), NULL, NULL);
+	two = plain_config(kind_for(key), key->name, other_value(key));
 	before = config_fingerprint(&one->services[0]);
 	after = config_fingerprint(&two->services[0]);
 	ck_assert_msg(strcmp(before, after) != 0, "%s", key->name);
@@ -204,18 +266,92 @@ START_TEST(test_fingerprint_is_not_of_the_place)
 }
 END_TEST
 
+static char *fingerprint_with_default(enum handler_kind kind, const struct key *key)
+{
+	struct entries *e = entries_new();
+
+	if (key)
+		add(e, ENTRY_GLOBAL, key->name, other_value(key));
+	entries_add_service(e, "plain", "test.conf", 1);
+	add(e, ENTRY_SERVICE, "listen", "tcp://127.0.0.1:0");
+	add(e, ENTRY_SERVICE, kinds[kind].key, kinds[kind].value);
+	return fingerprint_of(e);
+}
+
+/* A default of all reaches the services of those kinds that the key is for, and is no mistake for
+ * the others. */
+START_TEST(test_fingerprint_of_each_default)
+{
+	const struct key *key = &schema[_i];
+
+	if (key->scope != KEY_DEFAULT || has_no_other_value(key))
+		return;
+	for (int kind = HANDLER_BUILTIN; kind <= HANDLER_ACCEPTOR; kind++) {
+		const struct service_config service = {.kind = (enum handler_kind)kind};
+		char *before = fingerprint_with_default(service.kind, NULL);
+		char *after = fingerprint_with_default(service.kind, key);
+
+		ck_assert_msg((strcmp(before, after) != 0) ==
+				      config_key_applies(&service, key->name),
+			      "%s of %s", key->name, kinds[kind].key);
+		free(before);
+		free(after);
+	}
+}
+END_TEST
+
+/* An argument more is another program; the same words cut otherwise too. */
+START_TEST(test_fingerprint_of_arguments)
+{
+	static const char *const lists[][4] = {
+		{"/a"}, {"/a", ""}, {"/a", "b", "c"}, {"/a", "b c"}, {"/a", "c", "b"}};
+	char *text[COUNT(lists)];
+
+	for (int i = 0; i < COUNT(lists); i++) {
+		struct entries *e = entries_new();
+		struct entry *program;
+
+		entries_add_service(e, "a", "test.conf", 1);
+		add(e, ENTRY_SERVICE, "listen", "tcp://127.0.0.1:0");
+		program = add(e, ENTRY_SERVICE, "exec", NULL);
+		for (int j = 0; lists[i][j]; j++)
+			entry_add_value(program, lists[i][j]);
+		text[i] = fingerprint_of(e);
+		for (int j = 0; j < i; j++)
+			ck_assert_str_ne(text[i], text[j]);
+	}
+	for (int i = 0; i < COUNT(lists); i++)
+		free(text[i]);
+}
+END_TEST
+
+static void set_text(char **field, const char *text)
+{
+	free(*field);
+	*field = mem_text(text);
+}
+
+/* The name means another user by now, or what is known of the user is another. */
 START_TEST(test_fingerprint_of_who)
 {
-	struct config *config = plain_config("user", "somebody");
+	struct config *config = plain_config(HANDLER_EXEC, "user", "somebody");
 	struct service_config *s = &config->services[0];
-	char *before = config_fingerprint(s), *after;
+	char *text[5];
 
-	/* The name means another user by now. */
+	text[0] = config_fingerprint(s);
 	s->who.uid++;
-	after = config_fingerprint(s);
-	ck_assert_str_ne(before, after);
-	free(before);
-	free(after);
+	text[1] = config_fingerprint(s);
+	set_text(&s->who.login, "other");
+	text[2] = config_fingerprint(s);
+	set_text(&s->who.home, "/home/other");
+	text[3] = config_fingerprint(s);
+	set_text(&s->who.shell, "/bin/other");
+	text[4] = config_fingerprint(s);
+	for (int i = 0; i < COUNT(text); i++)
+		for (int j = 0; j < i; j++)
+			ck_assert_str_ne(text[i], text[j]);
+	for (int i = 0; i < COUNT(text); i++)
+		free(text[i]);
 	config_free(config);
 }
 END_TEST
@@ -227,10 +363,13 @@ static Suite *config_suite(void)
 
 	tcase_add_checked_fixture(dump, set_up, tear_down);
 	tcase_add_test(dump, test_dump_is_read_back);
-	tcase_add_test(dump, test_dump_holds_every_default);
+	tcase_add_test(dump, test_programs_are_read_back);
+	tcase_add_loop_test(dump, test_dump_holds_every_default, HANDLER_BUILTIN, COUNT(kinds));
 	tcase_add_test(dump, test_a_default_reaches_every_service);
 	tcase_add_loop_test(dump, test_fingerprint_of_each_key, 0, (int)schema_count);
+	tcase_add_loop_test(dump, test_fingerprint_of_each_default, 0, (int)schema_count);
 	tcase_add_test(dump, test_fingerprint_is_not_of_the_place);
+	tcase_add_test(dump, test_fingerprint_of_arguments);
 	tcase_add_test(dump, test_fingerprint_of_who);
 	suite_add_tcase(suite, dump);
 	return suite;

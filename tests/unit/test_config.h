@@ -53,6 +53,31 @@ static const char *const texts[] = {
 	"\001\002\033[31m\177",
 };
 
+/* One that is there, with each text as an argument. */
+static inline void add_programs(struct entries *e)
+{
+	struct entry *program, *environment;
+
+	entries_add_service(e, "exec", "test.conf", 101);
+	add(e, ENTRY_SERVICE, "listen", "unix://@test_config_exec");
+	program = add(e, ENTRY_SERVICE, "exec", "/bin/cat");
+	for (int i = 0; i < COUNT(texts); i++)
+		entry_add_value(program, texts[i]);
+	environment = add(e, ENTRY_SERVICE, "environment", "EMPTY=");
+	entry_add_value(environment, "_text1='\"\\ ${HOME}\n#=\t");
+	add(e, ENTRY_SERVICE, "user", "0");
+	add(e, ENTRY_SERVICE, "prestart", "true");
+	add(e, ENTRY_SERVICE, "stderr", "client");
+	add(e, ENTRY_SERVICE, "connection_timeout", "90s");
+	entries_add_service(e, "acceptor", "test.conf", 102);
+	add(e, ENTRY_SERVICE, "listen", "unix://@test_config_acceptor");
+	program = add(e, ENTRY_SERVICE, "acceptor", "/bin/cat");
+	entry_add_value(program, "-n");
+	add(e, ENTRY_SERVICE, "pass_as", "stdin");
+	add(e, ENTRY_SERVICE, "stop_signal", "SIGQUIT");
+	add(e, ENTRY_OPTION, "ready", "notify");
+}
+
 /* Every kind of key; the texts where any text may stand. */
 static inline struct entries *rich_entries(void)
 {
@@ -84,6 +109,7 @@ static inline struct entries *rich_entries(void)
 	add(e, ENTRY_SERVICE, "module", "/nowhere/'\\\n\".so");
 	add_service(e, "off", "tcp://127.0.0.1:7009");
 	add(e, ENTRY_SERVICE, "enabled", "false");
+	add_programs(e);
 	return e;
 }
 
