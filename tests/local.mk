@@ -5,6 +5,7 @@ include tests/unit/core.mk
 include tests/loss/local.mk
 include tests/upgrade/local.mk
 include tests/modules/local.mk
+include tests/programs/local.mk
 
 # For every test, in the source tree, in build/ and in distcheck's read-only copy.
 AM_TESTS_ENVIRONMENT = \
@@ -13,7 +14,7 @@ AM_TESTS_ENVIRONMENT = \
 
 dist_check_SCRIPTS += tests/layers tests/blackbox.sh tests/machine.sh
 TESTS += tests/layers tests/blackbox.sh
-EXTRA_DIST += tests/blackbox tests/machine .clang-tidy .ci/run
+EXTRA_DIST += tests/blackbox tests/import tests/machine .clang-tidy .ci/run
 
 check-local:
 	$(AM_V_at)$(top_srcdir)/tests/layers --self-test

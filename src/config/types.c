@@ -190,6 +190,12 @@ static char *format_text(const struct key *key, const void *field)
 	return mem_text(*(char *const *)field);
 }
 
+static bool ends_nobody(unsigned signal)
+{
+	return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU ||
+	       signal == SIGCONT;
+}
+
 /* TERM or SIGTERM. */
 static int parse_signal(const struct key *key, const char *text, void *field, char *why)
 {
@@ -197,7 +203,8 @@ static int parse_signal(const struct key *key, const char *text, void *field, ch
 
 	(void)key;
 	for (unsigned i = 1; i < NSIG; i++) {
-		if (!sigabbrev_np((int)i) || strcmp(sigabbrev_np((int)i), name) != 0)
+		if (!sigabbrev_np((int)i) || strcmp(sigabbrev_np((int)i), name) != 0 ||
+		    ends_nobody(i))
 			continue;
 		*(unsigned *)field = i;
 		return 0;

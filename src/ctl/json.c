@@ -45,6 +45,15 @@ static json_t *connections_of(const uint64_t connections[CONNECTION_FIELDS])
 	return object;
 }
 
+/* What is not known is no 0. */
+static json_t *known(const struct pool_view *pool, json_t *value)
+{
+	if (pool_counts_connections(pool))
+		return value;
+	json_decref(value);
+	return json_null();
+}
+
 static json_t *pool_of(const struct pool_view *pool)
 {
 	json_t *object = json_object();
@@ -53,11 +62,11 @@ static json_t *pool_of(const struct pool_view *pool)
 	json_object_set_new(object, "address", text(pool->address));
 	json_object_set_new(object, "handler", text(pool->handler));
 	add_fields(object, pool_fields, pool->values, POOL_FIELDS);
-	json_object_set_new(object, "idle", number(pool->idle));
-	json_object_set_new(object, "busy", number(pool->busy));
+	json_object_set_new(object, "idle", known(pool, number(pool->idle)));
+	json_object_set_new(object, "busy", known(pool, number(pool->busy)));
 	json_object_set_new(object, "degraded", json_boolean(pool_degraded(pool)));
 	json_object_set_new(object, "torn", json_boolean(pool->torn));
-	json_object_set_new(object, "connections", connections_of(pool->connections));
+	json_object_set_new(object, "connections", known(pool, connections_of(pool->connections)));
 	return object;
 }
 
@@ -92,7 +101,8 @@ static json_t *worker_of(const struct snapshot *snapshot, const struct worker_vi
 	json_object_set_new(object, "since_usec", time_of(snapshot, worker->since_usec));
 	json_object_set_new(object, "client", client_of(worker));
 	json_object_set_new(object, "torn", json_boolean(worker->torn));
-	json_object_set_new(object, "connections", connections_of(worker->connections));
+	json_object_set_new(object, "connections",
+			    known(pool, connections_of(worker->connections)));
 	return object;
 }
 

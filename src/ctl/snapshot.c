@@ -86,6 +86,11 @@ void snapshot_free(struct snapshot *snapshot)
 	*snapshot = (struct snapshot){0};
 }
 
+bool pool_counts_connections(const struct pool_view *pool)
+{
+	return pool->values[POOL_acceptor] == 0;
+}
+
 bool pool_degraded(const struct pool_view *pool)
 {
 	return pool->values[POOL_backoff_usec] != 0 || pool->values[POOL_left_over] != 0 ||

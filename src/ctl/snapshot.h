@@ -22,6 +22,8 @@ int snapshot_take(struct snapshot *snapshot, const struct board_reader *reader,
 		  char *const *services, int count, struct error *err);
 void snapshot_free(struct snapshot *snapshot);
 
+/* Not where its workers are copies of a program that accepts for itself. */
+bool pool_counts_connections(const struct pool_view *pool);
 /* A pool that has fewer workers than it should have, or waits before it starts the next. */
 bool pool_degraded(const struct pool_view *pool);
 /* Never once the master is gone: that says more. */

@@ -96,6 +96,15 @@ static const char *pool_note(const struct pool_view *pool, char *text, size_t ro
 	return text;
 }
 
+/* An acceptor's are not seen: none would be a lie. */
+static void add_count(struct table *table, const struct pool_view *pool, uint64_t count)
+{
+	if (pool_counts_connections(pool))
+		table_add(table, "%" PRIu64, count);
+	else
+		table_add(table, "-");
+}
+
 static void add_pool(struct table *table, const struct pool_view *pool)
 {
 	char text[SHOWN_MAX], note[128];
@@ -105,12 +114,12 @@ static void add_pool(struct table *table, const struct pool_view *pool)
 	table_add(table, "%s", ctl_escape(text, sizeof(text), pool->handler));
 	table_add(table, "%" PRIu64 "/%" PRIu64, pool->values[POOL_workers_ready],
 		  pool->values[POOL_workers_wanted]);
-	table_add(table, "%" PRIu64, pool->busy);
-	table_add(table, "%" PRIu64, pool->connections[CONN_accepted]);
-	table_add(table, "%" PRIu64, pool->connections[CONN_finished]);
-	table_add(table, "%" PRIu64, ctl_sum(pool->connections, "refused_"));
-	table_add(table, "%" PRIu64, pool->connections[CONN_timed_out]);
-	table_add(table, "%" PRIu64, ctl_sum(pool->connections, "aborted_"));
+	add_count(table, pool, pool->busy);
+	add_count(table, pool, pool->connections[CONN_accepted]);
+	add_count(table, pool, pool->connections[CONN_finished]);
+	add_count(table, pool, ctl_sum(pool->connections, "refused_"));
+	add_count(table, pool, pool->connections[CONN_timed_out]);
+	add_count(table, pool, ctl_sum(pool->connections, "aborted_"));
 	table_add(table, "%s", pool_note(pool, note, sizeof(note)));
 }
 
@@ -126,7 +135,7 @@ static void add_worker(struct table *table, const struct snapshot *snapshot,
 	table_add(table, "%s%s", worker_state(worker), worker->torn ? " (torn)" : "");
 	table_add(table, "%" PRIu32, worker->generation);
 	table_add(table, "%s", ctl_age(age, snapshot_age(snapshot, worker->started_usec)));
-	table_add(table, "%" PRIu64, worker->connections[CONN_accepted]);
+	add_count(table, pool, worker->connections[CONN_accepted]);
 	table_add(table, "%s",
 		  worker->since_usec ? ctl_age(age, snapshot_age(snapshot, worker->since_usec))
 				     : "");

@@ -17,54 +17,63 @@
 #define GIVE_WAY_TRIES 50
 
 /* Those that serve, and those that were dropped while their listener is still there. */
-static bool can_be_taken_from(const struct crew *crew)
+static bool can_be_taken_from(const struct crew *crew, const struct listener *l)
 {
-	return crew->state == CREW_SERVING || crew->state == CREW_DRAINING ||
-	       (crew->state == CREW_LEAVING && crew->listener->draining);
+	return crew->state == CREW_SERVING ||
+	       ((crew->state == CREW_DRAINING || crew->state == CREW_LEAVING) && l->draining);
 }
 
 /* A pool that drains has no name any more: nothing keeps it, but its listener can be taken over. */
-static struct reload_pool describe_old(const struct crew *crew)
+static struct reload_pool describe_old(const struct crew *crew, const struct listener *l)
 {
 	bool serving = crew->state == CREW_SERVING;
 
 	return (struct reload_pool){
 		.service = serving ? crew->service->name : "",
-		.address = crew->listener->configured,
+		.address = l->configured,
 		.fingerprint = crew->fingerprint,
-		.fixed_port = listener_port_is_fixed(crew->listener) &&
-			      (serving || listener_can_reopen(crew->listener)),
+		.fixed_port = listener_port_is_fixed(l) && (serving || listener_can_reopen(l)),
 	};
 }
 
 /* Generations that leave may share a listener: the youngest comes first, and stands for all. */
-static bool is_collected(const struct transaction *t, size_t count, const struct listener *l)
+static bool is_collected(const struct transaction *t, const struct listener *l)
 {
-	for (size_t i = 0; i < count; i++)
-		if (t->old[i]->listener == l && l->draining)
+	for (size_t i = 0; i < t->old_count; i++)
+		if (t->old[i].listener == l && l->draining)
 			return true;
 	return false;
 }
 
-static size_t collect_old(struct master *m, struct transaction *t, struct reload_pool *old)
+static void collect_from(struct transaction *t, struct crew *crew, struct reload_pool *old)
 {
-	size_t n = 0;
+	for (size_t i = 0; i < crew->listener_count; i++) {
+		struct listener *l = crew->listeners[i];
 
-	t->old = mem_new(m->crew_count, sizeof(struct crew *));
-	for (size_t i = 0; i < m->crew_count; i++) {
-		struct crew *crew = m->crews[i];
-
-		if (!can_be_taken_from(crew) || is_collected(t, n, crew->listener))
+		if (!can_be_taken_from(crew, l) || is_collected(t, l))
 			continue;
-		old[n] = describe_old(crew);
-		t->old[n++] = crew;
+		old[t->old_count] = describe_old(crew, l);
+		t->old[t->old_count++] = (struct compared){crew, l};
 	}
-	t->old_count = n;
-	t->fates = mem_new(n, sizeof(*t->fates));
-	return n;
 }
 
-/* A new pool, as the plan sees it and with what is needed to make it. */
+/* Every listener there is, as the plan sees them. Allocated. */
+static struct reload_pool *collect_old(struct master *m, struct transaction *t)
+{
+	struct reload_pool *old;
+	size_t most = 0;
+
+	for (size_t i = 0; i < m->crew_count; i++)
+		most += m->crews[i]->listener_count;
+	old = mem_new(most, sizeof(*old));
+	t->old = mem_new(most, sizeof(*t->old));
+	for (size_t i = 0; i < m->crew_count; i++)
+		collect_from(t, m->crews[i], old);
+	t->fates = mem_new(t->old_count, sizeof(*t->fates));
+	return old;
+}
+
+/* A new listener, as the plan sees it and with what is needed to make it. */
 struct fresh {
 	const struct service_config *service;
 	const struct endpoint *endpoint;
@@ -88,7 +97,7 @@ static struct fresh *collect_fresh(const struct config *config, size_t *count)
 				list = mem_grow(list, *count + 1, sizeof(*list));
 				list[*count] =
 					(struct fresh){service, &on->endpoints[e], "",
-						       config_fingerprint(service), PASSED_NONE};
+						       crew_fingerprint(service), PASSED_NONE};
 				endpoint_format(&on->endpoints[e], list[*count].address);
 				++*count;
 			}
@@ -232,46 +241,116 @@ static struct listener *listener_for(struct master *m, const struct transaction 
 
 	if (step->action == RELOAD_ADD)
 		return new_listener(m, fresh, err);
-	listener = t->old[step->old]->listener;
+	listener = t->old[step->old].listener;
 	listener->users++;
 	return listener;
 }
 
-static int make_crew(struct master *m, struct transaction *t, const struct fresh *fresh,
-		     const struct reload_step *step, struct error *err)
+static struct listener **listeners_for(struct master *m, const struct transaction *t,
+				       const struct fresh *fresh, const struct reload_step *steps,
+				       size_t count, struct error *err)
 {
+	struct listener **list = mem_new(count, sizeof(struct listener *));
 	struct error why = {0};
-	struct listener *listener;
+
+	for (size_t i = 0; i < count; i++) {
+		list[i] = listener_for(m, t, &fresh[i], &steps[i], &why);
+		if (list[i])
+			continue;
+		error_set(err, why.code, "%s: %s", config_place(fresh->service, "listen"),
+			  why.text);
+		while (i-- > 0)
+			listener_release(list[i]);
+		free(list);
+		return NULL;
+	}
+	return list;
+}
+
+/* A pool's, whose listeners may come from several or be new. A kept one's are all kept, as its
+ * fingerprint tells of all. */
+static enum reload_action action_of(const struct reload_step *steps, size_t count)
+{
+	enum reload_action action = RELOAD_ADD;
+
+	for (size_t i = 0; i < count; i++)
+		action = steps[i].action < action ? steps[i].action : action;
+	return action;
+}
+
+/* One pool, of `count` listeners. */
+static int make_crew(struct master *m, struct transaction *t, const struct fresh *fresh,
+		     const struct reload_step *steps, size_t count, struct error *err)
+{
+	enum reload_action action = action_of(steps, count);
+	struct listener **listeners;
+	struct error why = {0};
 	struct crew *crew;
 
-	t->actions[step->action]++;
-	if (step->action == RELOAD_KEEP) {
-		t->crews[t->crew_count++] = t->old[step->old];
+	t->actions[action]++;
+	if (action == RELOAD_KEEP) {
+		t->crews[t->crew_count++] = t->old[steps->old].crew;
 		return 0;
 	}
-	listener = listener_for(m, t, fresh, step, &why);
-	if (!listener)
-		return error_set(err, why.code, "%s: %s", config_place(fresh->service, "listen"),
-				 why.text);
-	crew = crew_new(m, t->held, fresh->service, listener, &why);
+	listeners = listeners_for(m, t, fresh, steps, count, err);
+	if (!listeners)
+		return -1;
+	crew = crew_new(m, t->held, fresh->service, listeners, count, &why);
 	if (!crew)
-		return error_set(err, why.code, "%s: %s",
-				 config_place(fresh->service,
-					      *fresh->service->builtin ? "builtin" : "module"),
-				 why.text);
+		return error_set(
+			err, why.code, "%s: %s",
+			config_place(fresh->service, config_handler_key(fresh->service->kind)),
+			why.text);
 	crew->generation = m->generation + 1;
-	crew->gate = t->gate[0];
-	crew->report = t->report[1];
+	if (fresh->service->kind != HANDLER_ACCEPTOR) {
+		crew->gate = t->gate[0];
+		crew->report = t->report[1];
+	}
 	t->crews[t->crew_count++] = crew;
 	return 0;
 }
 
+/* Every address has a pool of its own; the copies of an acceptor get all of its service. */
+static size_t count_of_pool(const struct fresh *fresh, size_t left)
+{
+	size_t count = 1;
+
+	while (fresh->service->kind == HANDLER_ACCEPTOR && count < left &&
+	       fresh[count].service == fresh->service)
+		count++;
+	return count;
+}
+
+static int make_crews(struct master *m, struct transaction *t, const struct fresh *fresh,
+		      const struct reload_step *steps, size_t count, struct error *err)
+{
+	t->crews = mem_new(count, sizeof(struct crew *));
+	for (size_t i = 0, n; i < count; i += n) {
+		n = count_of_pool(&fresh[i], count - i);
+		if (make_crew(m, t, &fresh[i], &steps[i], n, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static void plan(struct master *m, struct transaction *t, const struct fresh *fresh, size_t count,
+		 struct reload_step *steps)
+{
+	struct reload_pool *old = collect_old(m, t);
+	struct reload_pool *pools = mem_new(count, sizeof(*pools));
+
+	for (size_t i = 0; i < count; i++)
+		pools[i] = (struct reload_pool){fresh[i].service->name, fresh[i].address,
+						fresh[i].fingerprint, false};
+	reload_plan(old, t->old_count, pools, count, steps, t->fates);
+	free(old);
+	free(pools);
+}
+
 int assemble(struct master *m, struct transaction *t, struct error *err)
 {
-	size_t count, old_count;
+	size_t count;
 	struct fresh *fresh = collect_fresh(t->held->config, &count);
-	struct reload_pool *old = mem_new(m->crew_count, sizeof(*old));
-	struct reload_pool *pools = mem_new(count, sizeof(*pools));
 	struct reload_step *steps = mem_new(count, sizeof(*steps));
 	int status;
 
@@ -281,19 +360,12 @@ int assemble(struct master *m, struct transaction *t, struct error *err)
 		err->message = MESSAGE_socket_unclaimed;
 	if (status == 0)
 		status = check_exit_idle(m, t->held->config, fresh, count, err);
-	for (size_t i = 0; i < count; i++)
-		pools[i] = (struct reload_pool){fresh[i].service->name, fresh[i].address,
-						fresh[i].fingerprint, false};
-	old_count = collect_old(m, t, old);
-	reload_plan(old, old_count, pools, count, steps, t->fates);
-	t->crews = mem_new(count, sizeof(struct crew *));
-	for (size_t i = 0; i < count && status == 0; i++)
-		status = make_crew(m, t, &fresh[i], &steps[i], err);
+	plan(m, t, fresh, count, steps);
+	if (status == 0)
+		status = make_crews(m, t, fresh, steps, count, err);
 	for (size_t i = 0; i < count; i++)
 		free(fresh[i].fingerprint);
 	free(fresh);
-	free(old);
-	free(pools);
 	free(steps);
 	return status;
 }

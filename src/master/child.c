@@ -22,6 +22,8 @@
 
 struct child {
 	struct master *master;
+	struct child *next; /* of the master's */
+	bool cancelled;     /* nobody listens any more; it only has to be reaped */
 	child_done *done;
 	pid_t pid;
 	int fd;
@@ -31,23 +33,58 @@ struct child {
 	sd_event_source *input, *child, *timer;
 };
 
+/* ---- the master's list of them ---- */
+
+static void enlist(struct child *c)
+{
+	c->next = c->master->children;
+	c->master->children = c;
+}
+
+static void forget(struct child *c)
+{
+	struct child **at = &c->master->children;
+
+	while (*at && *at != c)
+		at = &(*at)->next;
+	if (*at)
+		*at = c->next;
+	free(c);
+}
+
+bool child_is_known(const struct master *m, pid_t pid)
+{
+	for (const struct child *c = m->children; c; c = c->next)
+		if (c->pid == pid)
+			return true;
+	return false;
+}
+
+/* ---- at work ---- */
+
+static void stop_listening(struct child *c)
+{
+	c->input = sd_event_source_disable_unref(c->input);
+	c->timer = sd_event_source_disable_unref(c->timer);
+	fd_close(&c->fd);
+	free(c->bytes);
+	c->bytes = NULL;
+}
+
 void child_cancel(struct child *c)
 {
 	if (!c)
 		return;
-	if (c->child)
-		sd_event_source_send_child_signal(c->child, SIGKILL, NULL, 0);
-	/* Let it be reaped, though nobody listens any more. */
-	if (c->child) {
-		sd_event_source_set_floating(c->child, 1);
-		sd_event_source_set_userdata(c->child, NULL);
-		sd_event_source_unref(c->child);
+	stop_listening(c);
+	if (!c->child) {
+		forget(c);
+		return;
 	}
-	sd_event_source_disable_unref(c->input);
-	sd_event_source_disable_unref(c->timer);
-	fd_close(&c->fd);
-	free(c->bytes);
-	free(c);
+	c->cancelled = true;
+	sd_event_source_send_child_signal(c->child, SIGKILL, NULL, 0);
+	/* Its source is the loop's then. */
+	sd_event_source_set_floating(c->child, 1);
+	sd_event_source_unref(c->child);
 }
 
 /* Returns false when there is no more to read for now. */
@@ -89,9 +126,9 @@ static int on_exit_of_child(sd_event_source *source, const siginfo_t *info, void
 	struct master *m;
 	char *bytes;
 
-	if (!c) {
-		/* cancelled: floating, so this is the last of it */
+	if (c->cancelled) {
 		sd_event_source_set_floating(source, 0);
+		forget(c);
 		return 0;
 	}
 	/* All it wrote; not to the end of the pipe, which what it left behind may hold open. */
@@ -107,8 +144,9 @@ static int on_exit_of_child(sd_event_source *source, const siginfo_t *info, void
 				       .code = info->si_code,
 				       .status = info->si_status};
 	c->bytes = NULL;
-	c->child = sd_event_source_disable_unref(c->child);
-	child_cancel(c);
+	sd_event_source_unref(c->child);
+	stop_listening(c);
+	forget(c);
 	done(m, &result);
 	free(bytes);
 	return 0;
@@ -168,9 +206,10 @@ struct child *child_start(struct master *m, child_run *run, child_done *done, ui
 	int fds[2];
 
 	*c = (struct child){.master = m, .done = done, .fd = -1};
+	enlist(c);
 	if (pipe2(fds, O_CLOEXEC) < 0) {
 		error_set(err, EX_OSERR, "pipe: %s", strerror(errno));
-		free(c);
+		child_cancel(c);
 		return NULL;
 	}
 	c->pid = fork();

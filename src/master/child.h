@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 
@@ -33,6 +34,8 @@ struct child *child_start(struct master *m, child_run *run, child_done *done, ui
 			  struct error *err);
 /* Ends it; `done` is not called. NULL is fine. */
 void child_cancel(struct child *child);
+/* Whether that is one of them; one that was cancelled is, until it is reaped. */
+bool child_is_known(const struct master *m, pid_t pid);
 /* "exited with status 1", "killed by SIGSEGV"... Returns text. */
 const char *child_describe(const struct child_result *result, char *text, size_t room);
 

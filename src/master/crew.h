@@ -8,6 +8,7 @@
 #include "master/listener.h"
 #include "master/master.h"
 #include "master/pool.h"
+#include "worker/job.h"
 
 /* A configuration that pools still refer to. */
 struct held_config {
@@ -20,9 +21,11 @@ struct worker {
 	struct crew *crew;
 	pid_t pid;
 	int slot;
+	struct copy *copy; /* of an acceptor; else NULL */
 	sd_event_source *child;
 	unsigned epoch; /* the crew's, when it was forked */
 	bool ready, leaving, killed;
+	bool ended; /* a copy: what it has started has not, and has its pipe and its name */
 	uint64_t forked_usec;
 	uint64_t nudged_usec; /* while leaving: when it was told, or signalled though busy */
 	uint64_t signal_usec; /* while leaving: when to look at it again */
@@ -44,19 +47,27 @@ struct crew {
 	struct held_config *held;
 	const struct service_config *service;
 	char *fingerprint;
-	char *title; /* of its workers */
-	struct listener *listener;
+	char *title;                 /* of its workers */
+	struct listener **listeners; /* one; of an acceptor all of the service, in the order in
+					which its copies get them */
+	size_t listener_count;
+	char address[BOARD_ADDRESS_MAX]; /* theirs, for people */
 	struct handler_instance handler;
 	struct preforkd_setup setup;
-	int board; /* index of its pool on the board */
+	struct program program; /* of a service with exec or acceptor; else zeroed */
+	int board;              /* index of its pool on the board */
 	uint32_t generation;
 	struct worker **workers;
 	size_t worker_count;
 	struct pool_counts counts;
 	struct pool_health health;
-	unsigned empty_exits; /* in a row: workers that left unasked and without a client */
-	bool marked;          /* counted in master.udp_users */
-	bool degraded_said;   /* in the log */
+	unsigned empty_exits;  /* in a row: workers that left unasked and without a client */
+	bool marked;           /* counted in master.udp_users */
+	bool degraded_said;    /* in the log */
+	bool waits_for_notify; /* its copies say when they are ready */
+	bool given_up; /* with the load it was started for: it serves whom it has, and starts no
+			  worker */
+	char last_death[128], last_words[512]; /* of its copies */
 	struct service_config
 		*adopted; /* of the binary before an upgrade: no handler, no configuration
 			     but this: it only waits to be replaced. Else NULL */
@@ -65,15 +76,15 @@ struct crew {
 	int gate, report;   /* while gated: what its workers get of the transaction, else -1 */
 };
 
-/* A pool that is gated: its handler opened, its listener held, no worker yet. Returns NULL with
- * err. Takes over the listener, whatever the result. */
+/* A pool that is gated: its handler opened, its listeners held, no worker yet. Returns NULL with
+ * err. Takes over the listeners and their array, whatever the result. */
 struct crew *crew_new(struct master *m, struct held_config *held,
-		      const struct service_config *service, struct listener *listener,
-		      struct error *err);
-/* A pool of the binary before an upgrade, serving, without its workers. Takes over the listener.
- * Returns NULL with err. */
-struct crew *crew_adopt(struct master *m, const char *name, struct listener *listener,
-			struct error *err);
+		      const struct service_config *service, struct listener **listeners,
+		      size_t count, struct error *err);
+/* A pool of the binary before an upgrade, serving, without its workers. Takes over the listeners
+ * and their array. Returns NULL with err. */
+struct crew *crew_adopt(struct master *m, const char *name, struct listener **listeners,
+			size_t count, struct error *err);
 /* One of its workers. Returns 0, or -1 with errno. */
 int crew_adopt_worker(struct crew *crew, const struct worker *worker);
 /* After its last worker has gone, or when the master ends. */
@@ -84,6 +95,8 @@ void crew_free(struct crew *crew);
 uint64_t crew_step(struct crew *crew, uint64_t now);
 /* Looks which of its new workers are ready. */
 void crew_look(struct crew *crew);
+/* What serves, for people: a built-in's or a module's name, a program's without its folder. */
+const char *crew_handler_name(const struct crew *crew);
 /* From now on its workers serve. */
 void crew_serve(struct crew *crew, uint32_t generation);
 /* Tells all to leave, when their listener goes on elsewhere. */
@@ -93,6 +106,9 @@ void crew_leave(struct crew *crew);
 void crew_drain(struct crew *crew);
 /* Ends all at once. */
 void crew_kill(struct crew *crew);
+/* The load it was started for has failed. Workers wait behind the gate, with no client; copies may
+ * have some, which are served. */
+void crew_give_up(struct crew *crew);
 /* Every worker of now is replaced in turn. */
 void crew_recycle(struct crew *crew);
 /* Forgets that: the old ones stay. */
@@ -103,6 +119,23 @@ bool crew_is_degraded(const struct crew *crew);
 struct log_about crew_about(const struct crew *crew, const struct worker *worker);
 /* Says when the pool becomes degraded and when it is healthy again. Returns when to look again. */
 uint64_t crew_tell_health(struct crew *crew, uint64_t now);
+
+/* ---- listeners (crew_listeners.c) ---- */
+
+/* What tells whether a pool of the service is the same: config_fingerprint(), and of an acceptor
+ * its sockets and their names too. Allocated. */
+char *crew_fingerprint(const struct service_config *service);
+/* Of an acceptor: LISTEN_FDNAMES, in the order of its listeners. Allocated. */
+char *crew_socket_names(const struct service_config *service);
+/* Takes them and their array over, and composes the address. */
+void crew_take_listeners(struct crew *crew, struct listener **listeners, size_t count);
+void crew_release_listeners(struct crew *crew);
+bool crew_holds(const struct crew *crew, const struct listener *listener);
+/* Of those that are drained: how many have clients in the queue. With `alone` only those that no
+ * other pool holds. */
+size_t crew_count_waiting(const struct crew *crew, bool alone);
+/* Keeps new clients out of those that nobody keeps. Returns how many. */
+size_t crew_close_doors(struct crew *crew);
 
 /* For the parts of this one. Tells a worker to leave; signals and kills what is due; both attend
  * functions return when to look again. */
@@ -120,8 +153,10 @@ int spawn_workers(struct crew *crew, unsigned count);
 void spawn_forget_environment(void);
 /* The one of its crew's counts that a worker is in. */
 unsigned *worker_count_of(struct worker *worker);
-/* Has the loop tell of its end. Returns 0, or a negative errno. */
+/* Has the loop tell of its end, and of what a copy says. Returns 0, or a negative errno. */
 int worker_watch(struct worker *worker);
+/* Without a trace. */
+void worker_forget(struct worker *worker);
 /* A worker ended; `info` as of waitid(2). */
 void crew_reap(struct worker *worker, const siginfo_t *info);
 

@@ -18,8 +18,9 @@ static uint64_t last_client(const struct crew *crew, uint64_t now)
 	const struct board *board = &crew->master->board;
 	uint64_t last = 0;
 
-	if (crew->state == CREW_SERVING && !listener_is_empty(crew->listener))
-		return now;
+	for (size_t i = 0; crew->state == CREW_SERVING && i < crew->listener_count; i++)
+		if (!listener_is_empty(crew->listeners[i]))
+			return now;
 	for (size_t i = 0; i < crew->worker_count; i++) {
 		uint64_t since = board_slot_since(board, crew->workers[i]->slot);
 

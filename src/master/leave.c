@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include "base/log.h"
+#include "master/copy.h"
 #include "master/crew.h"
 
 /* How often a worker that was told to leave is looked at: an idle one is signalled again. */
@@ -25,6 +26,12 @@ static void signal_worker(struct worker *w, int signal)
  */
 static void nudge(struct worker *w, uint64_t now)
 {
+	/* A second one means "at once" to many programs. */
+	if (w->copy) {
+		signal_worker(w, (int)w->crew->service->stop_signal);
+		w->signal_usec = POOL_NEVER;
+		return;
+	}
 	if (board_slot_state(&w->crew->master->board, w->slot) != SLOT_BUSY) {
 		signal_worker(w, SIGTERM);
 	} else if (now - w->nudged_usec > BUSY_BELIEVED_USEC) {
@@ -34,12 +41,28 @@ static void nudge(struct worker *w, uint64_t now)
 	w->signal_usec = now + LEAVE_USEC;
 }
 
-static void kill_worker(struct worker *w)
+static void end_worker(struct worker *w)
 {
 	w->killed = true;
-	signal_worker(w, SIGKILL);
+	if (!w->ended)
+		signal_worker(w, SIGKILL);
 	/* And what its handler started: the group is its own, and the pid is not reaped yet. */
 	kill(-w->pid, SIGKILL);
+}
+
+/* A worker of programs ends what it runs, of which nobody else knows: VTALRM. Any other ends by it.
+ * One that does not is ended a moment later. */
+static void kill_worker(struct worker *w, uint64_t now)
+{
+	if (w->killed || !w->ready || w->crew->gate >= 0 || w->copy) {
+		if (w->copy)
+			w->kill_usec = now;
+		end_worker(w);
+		return;
+	}
+	w->killed = true;
+	w->kill_usec = now + LEAVE_USEC;
+	signal_worker(w, SIGVTALRM);
 }
 
 void worker_tell(struct worker *w, uint64_t now)
@@ -71,27 +94,31 @@ static void tell_killed(const struct worker *w)
 	const struct log_about about = crew_about(crew, w);
 
 	log_event(LOG_LEVEL_WARNING, MESSAGE_worker_killed, &about,
-		  "service \"%s\" [%s]: worker %d did not leave within its stop_timeout; killed",
-		  crew->service->name, crew->listener->address, (int)w->pid);
+		  "service \"%s\" [%s]: %sworker %d did not leave within its stop_timeout; killed",
+		  crew->service->name, crew->address, w->ended ? "what is left of " : "",
+		  (int)w->pid);
 }
 
 uint64_t crew_attend_leaving(struct crew *crew, uint64_t now)
 {
 	uint64_t next = POOL_NEVER;
 
-	for (size_t i = 0; crew->counts.leaving && i < crew->worker_count; i++) {
+	for (size_t i = 0; i < crew->worker_count; i++) {
 		struct worker *w = crew->workers[i];
 
-		if (!w->leaving)
+		if ((!w->leaving && !w->killed) || (w->killed && w->ended))
 			continue;
 		if (w->killed) {
+			if (now >= w->kill_usec)
+				end_worker(w);
 			rearm(w);
-			next = now + LEAVE_USEC;
+			next = now + LEAVE_USEC < next ? now + LEAVE_USEC : next;
 			continue;
 		}
 		if (now >= w->kill_usec) {
 			tell_killed(w);
-			kill_worker(w);
+			kill_worker(w, now);
+			next = next < w->kill_usec ? next : w->kill_usec;
 			continue;
 		}
 		if (now >= w->signal_usec)
@@ -109,7 +136,7 @@ static void tell_not_ready(const struct worker *w)
 
 	log_event(LOG_LEVEL_WARNING, MESSAGE_worker_not_ready, &about,
 		  "service \"%s\" [%s]: worker %d was not ready within start_timeout",
-		  crew->service->name, crew->listener->address, (int)w->pid);
+		  crew->service->name, crew->address, (int)w->pid);
 }
 
 /* A worker that hangs before it is ready, when no transaction waits for it. */
@@ -130,8 +157,14 @@ uint64_t crew_attend_starting(struct crew *crew, uint64_t now)
 			continue;
 		}
 		tell_not_ready(w);
-		signal_worker(w, SIGKILL);
 		next = now + LEAVE_USEC;
+		if (!w->copy) {
+			signal_worker(w, SIGKILL);
+			continue;
+		}
+		/* It may have clients all the same. */
+		pool_failed(&crew->health, now, master_random(crew->master));
+		worker_tell(w, now);
 	}
 	return next;
 }
@@ -158,19 +191,28 @@ void crew_drain(struct crew *crew)
 
 	if (crew->state == CREW_DRAINING || crew->state == CREW_LEAVING)
 		return;
-	if (crew->listener->passed || (crew->master->restarting && crew->listener->stored)) {
+	if (crew_close_doors(crew) == 0) {
 		crew_leave(crew);
 		return;
 	}
 	crew->state = CREW_DRAINING;
 	crew->stop_usec = timeout ? master_now() + timeout : POOL_NEVER;
-	listener_refuse_new(crew->listener);
+}
+
+void crew_give_up(struct crew *crew)
+{
+	if (!crew_is_acceptor(crew) || crew->worker_count == 0) {
+		crew_kill(crew);
+		return;
+	}
+	crew->given_up = true;
+	crew_drain(crew);
 }
 
 void crew_kill(struct crew *crew)
 {
 	for (size_t i = 0; i < crew->worker_count; i++)
-		kill_worker(crew->workers[i]);
+		kill_worker(crew->workers[i], master_now());
 	crew->state = CREW_LEAVING;
 	crew->stop_usec = 0;
 }

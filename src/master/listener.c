@@ -207,6 +207,14 @@ int listener_listen(struct listener *l, const struct service_config *s, struct e
 	return 0;
 }
 
+void listener_set_blocking(const struct listener *l)
+{
+	int flags = fcntl(l->fd, F_GETFL);
+
+	if (flags >= 0 && (flags & O_NONBLOCK))
+		fcntl(l->fd, F_SETFL, flags & ~O_NONBLOCK);
+}
+
 void listener_remove_path(struct listener *l)
 {
 	const char *path = l->endpoint.addr.un.sun_path;

@@ -11,11 +11,6 @@
 #include "handlers/table.h"
 #include "master/load.h"
 
-static const char *handler_key(const struct service_config *s)
-{
-	return *s->builtin ? "builtin" : "module";
-}
-
 /* Of a socket that systemd passed only the look-up told what it is. */
 static int type_not_served(const struct listen_on *on, const struct preforkd_handler *handler)
 {
@@ -37,7 +32,7 @@ static void check_sockets(const struct service_config *s, const struct preforkd_
 		if (s->addresses[i].valid && type)
 			error_list_add(errors, EX_CONFIG, "%s: %s: %s \"%s\" does not serve %s",
 				       config_place(s, "listen"), s->listen.items[i],
-				       handler_key(s), handler->name,
+				       config_handler_key(s->kind), handler->name,
 				       type == SOCK_DGRAM ? "datagrams" : "connections");
 	}
 }
@@ -49,12 +44,12 @@ static void try_handler(const struct service_config *s, struct error_list *error
 	struct handler_instance instance;
 	struct error err = {0};
 
-	if (!*s->builtin == !*s->module)
-		return; /* that was told */
+	if (s->kind != HANDLER_BUILTIN && s->kind != HANDLER_MODULE)
+		return;
 	if (handler_open(&instance, *s->builtin ? s->builtin : NULL, *s->module ? s->module : NULL,
 			 &setup, &err) < 0) {
-		error_list_add(errors, EX_CONFIG, "%s: %s", config_place(s, handler_key(s)),
-			       err.text);
+		error_list_add(errors, EX_CONFIG, "%s: %s",
+			       config_place(s, config_handler_key(s->kind)), err.text);
 		return;
 	}
 	check_sockets(s, instance.handler, errors);

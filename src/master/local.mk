@@ -5,7 +5,12 @@ noinst_LTLIBRARIES += libmaster.la
 libmaster_la_SOURCES = \
 	src/master/assemble.c \
 	src/master/child.c src/master/child.h \
+	src/master/commit.c \
+	src/master/copy.c src/master/copy.h \
+	src/master/copy_notify.c src/master/copy_notify.h \
 	src/master/crew.c src/master/crew.h \
+	src/master/crew_listeners.c \
+	src/master/crew_make.c \
 	src/master/idle.c src/master/idle.h \
 	src/master/intent.c src/master/intent.h \
 	src/master/leave.c \
@@ -19,12 +24,15 @@ libmaster_la_SOURCES = \
 	src/master/outbox.c src/master/outbox.h \
 	src/master/passed.c src/master/passed.h \
 	src/master/pool.c src/master/pool.h \
+	src/master/program.c src/master/program.h \
 	src/master/reap.c \
 	src/master/reload.c src/master/reload.h \
 	src/master/run.c \
 	src/master/signals.c src/master/signals.h \
 	src/master/spawn.c \
-	src/master/state.h src/master/state_adopt.c src/master/state_save.c \
+	src/master/state.h src/master/state_adopt.c src/master/state_lines.h \
+	src/master/state_pools.c src/master/state_save.c \
+	src/master/strangers.c src/master/strangers.h \
 	src/master/store.c src/master/store.h \
 	src/master/transaction.c src/master/transaction.h \
 	src/master/upgrade.c src/master/upgrade.h \

@@ -13,6 +13,7 @@
 #include "master/left_over.h"
 #include "master/notify.h"
 #include "master/signals.h"
+#include "master/strangers.h"
 #include "master/transaction.h"
 #include "master/upgrade.h"
 #include "master/verdict.h"
@@ -62,7 +63,7 @@ static bool is_compared_with(const struct master *m, const struct crew *crew)
 	const struct transaction *t = m->transaction;
 
 	for (size_t i = 0; t && i < t->old_count; i++)
-		if (t->old[i] == crew)
+		if (t->old[i].crew == crew)
 			return true;
 	return false;
 }
@@ -190,8 +191,12 @@ static unsigned count_stored(const struct master *m)
 {
 	unsigned count = 0;
 
-	for (size_t i = 0; i < m->crew_count; i++)
-		count += m->crews[i]->state == CREW_SERVING && m->crews[i]->listener->stored;
+	for (size_t i = 0; i < m->crew_count; i++) {
+		const struct crew *crew = m->crews[i];
+
+		for (size_t l = 0; crew->state == CREW_SERVING && l < crew->listener_count; l++)
+			count += crew->listeners[l]->stored != NULL;
+	}
 	return count;
 }
 
@@ -238,6 +243,8 @@ int master_add_sources(struct master *m)
 		r = sd_event_add_io(m->event, &source, m->wake[0], EPOLLIN, on_wake, m);
 	if (r >= 0)
 		r = signals_add(m);
+	if (r >= 0)
+		r = strangers_add(m);
 	if (r >= 0)
 		r = notify_open(m);
 	if (r >= 0 && m->notify)

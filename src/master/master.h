@@ -14,6 +14,7 @@
 #include "config/options.h"
 #include "master/pool.h"
 
+struct child;
 struct crew;
 struct notify;
 struct question;
@@ -29,6 +30,7 @@ struct master {
 	struct crew **crews; /* in the order of the configuration, those that leave behind */
 	size_t crew_count;
 	struct transaction *transaction; /* a load under way, or NULL */
+	struct child *children;          /* that do something for us */
 	struct upgrade *upgrade;         /* one that is asked for, or NULL */
 	bool upgrade_again;              /* one more was asked for meanwhile */
 	struct passed passed;            /* sockets it was started with */

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "master/copy.h"
 #include "master/crew.h"
 #include "master/notify.h"
 #include "master/outbox.h"
@@ -95,7 +96,7 @@ bool notify_flush(struct master *m, uint64_t usec)
 /* ---- the numbers ---- */
 
 struct numbers {
-	unsigned services, workers, busy;
+	unsigned services, workers, busy, copies;
 	uint64_t accepted;
 	long queued;
 	bool degraded;
@@ -103,6 +104,10 @@ struct numbers {
 
 static void count_workers(const struct crew *crew, struct numbers *n)
 {
+	if (crew_is_acceptor(crew)) {
+		n->copies += (unsigned)crew->worker_count;
+		return;
+	}
 	for (size_t i = 0; i < crew->worker_count; i++) {
 		const struct board *board = &crew->master->board;
 
@@ -118,17 +123,28 @@ static bool same_service(const struct crew *a, const struct crew *b)
 	return strcmp(a->service->name, b->service->name) == 0;
 }
 
+static long count_queued(const struct crew *crew)
+{
+	long count = 0;
+
+	for (size_t i = 0; crew->state != CREW_LEAVING && i < crew->listener_count; i++) {
+		int queue = listener_queue(crew->listeners[i]);
+
+		count += queue > 0 ? queue : 0;
+	}
+	return count;
+}
+
 static struct numbers collect(const struct master *m)
 {
 	struct numbers n = {0};
 
 	for (size_t i = 0; i < m->crew_count; i++) {
 		const struct crew *crew = m->crews[i];
-		int queue = crew->state == CREW_LEAVING ? 0 : listener_queue(crew->listener);
 
 		n.services += crew->state == CREW_SERVING &&
 			      (i == 0 || !same_service(crew, m->crews[i - 1]));
-		n.queued += queue > 0 ? queue : 0;
+		n.queued += count_queued(crew);
 		n.degraded = n.degraded || crew_is_degraded(crew);
 		count_workers(crew, &n);
 	}
@@ -136,8 +152,23 @@ static struct numbers collect(const struct master *m)
 	return n;
 }
 
+/* What copies that accept for themselves do is not known. */
+static void format_workers(const struct numbers *n, uint64_t rate, char *text, size_t room)
+{
+	int used = 0;
+
+	text[0] = '\0';
+	if (n->copies > 0)
+		used = snprintf(text, room, ", %u cop%s running", n->copies,
+				n->copies == 1 ? "y" : "ies");
+	if (n->workers > 0 || n->copies == 0)
+		snprintf(text + used, room - (size_t)used,
+			 ", %u/%u busy, %" PRIu64 " connections/s", n->busy, n->workers, rate);
+}
+
 static void format_status(struct master *m, char *text, size_t room)
 {
+	char workers[160];
 	struct numbers n = collect(m);
 	uint64_t now = master_now(), rate = 0;
 
@@ -146,9 +177,10 @@ static void format_status(struct master *m, char *text, size_t room)
 		rate = (n.accepted - m->status_accepted) * 1000000 / (now - m->status_usec);
 	m->status_accepted = n.accepted;
 	m->status_usec = now;
-	snprintf(text, room, "%s%s%u service%s, %u/%u busy, %" PRIu64 " connections/s, %ld queued",
-		 m->stopping ? "stopping: " : "", n.degraded ? "degraded: " : "", n.services,
-		 n.services == 1 ? "" : "s", n.busy, n.workers, rate, n.queued);
+	format_workers(&n, rate, workers, sizeof(workers));
+	snprintf(text, room, "%s%s%u service%s%s, %ld queued", m->stopping ? "stopping: " : "",
+		 n.degraded ? "degraded: " : "", n.services, n.services == 1 ? "" : "s", workers,
+		 n.queued);
 }
 
 /* ---- what is said ---- */

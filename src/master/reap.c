@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "master/copy.h"
 #include "master/crew.h"
 
 /* Workers that left in a row, unasked and without a client, before that is a failure. */
@@ -17,7 +18,7 @@ struct log_about crew_about(const struct crew *crew, const struct worker *worker
 {
 	return (struct log_about){
 		.service = crew->service->name,
-		.address = crew->listener->address,
+		.address = crew->address,
 		.worker = worker ? worker->pid : 0,
 	};
 }
@@ -31,7 +32,7 @@ static void tell_healthy(struct crew *crew)
 	crew->degraded_said = false;
 	log_event(LOG_LEVEL_NOTICE, MESSAGE_pool_healthy, &about,
 		  "service \"%s\" [%s]: healthy again, %u worker%s ready", crew->service->name,
-		  crew->listener->address, crew->counts.ready, crew->counts.ready == 1 ? "" : "s");
+		  crew->address, crew->counts.ready, crew->counts.ready == 1 ? "" : "s");
 }
 
 static void tell_degraded(struct crew *crew)
@@ -43,15 +44,19 @@ static void tell_degraded(struct crew *crew)
 	log_event(LOG_LEVEL_WARNING, MESSAGE_pool_degraded, &about,
 		  "service \"%s\" [%s]: degraded: the next worker is tried in %llu ms, then with "
 		  "growing pauses",
-		  crew->service->name, crew->listener->address,
+		  crew->service->name, crew->address,
 		  (unsigned long long)(health->retry - health->last_failure) / 1000);
 }
 
 uint64_t crew_tell_health(struct crew *crew, uint64_t now)
 {
 	const struct pool_health *health = &crew->health;
-	uint64_t calm = health->retry + (health->retry - health->last_failure);
+	uint64_t pause = health->retry - health->last_failure, calm;
 
+	/* A copy is not to be counted on before. */
+	if (crew_is_acceptor(crew) && pause < COPY_ALIVE_USEC)
+		pause = COPY_ALIVE_USEC;
+	calm = health->retry + pause;
 	/* What an upgrade left over has no next worker. */
 	if (crew->state != CREW_SERVING || crew->adopted)
 		return POOL_NEVER;
@@ -79,34 +84,62 @@ static void describe(const siginfo_t *info, char *text, size_t room)
 				 : "");
 }
 
-static void log_death(const struct worker *w, const siginfo_t *info, int open)
-{
-	const struct crew *crew = w->crew;
-	const struct log_about about = crew_about(crew, w);
-	bool left = info->si_code == CLD_EXITED && info->si_status == 0;
-	bool undone = w->killed && crew->gate >= 0;
-	bool normal = undone || (left && w->ready && !open);
-	char cause[128];
+struct death {
+	const siginfo_t *info;
+	bool left;     /* with status 0 */
+	bool expected; /* it was told to, or may */
+	bool served;   /* it had done some good before */
+	int open;      /* clients it had; -1: its counters made no sense */
+};
 
-	if (undone)
-		snprintf(cause, sizeof(cause), "ended with the load it was started for");
-	else if (w->killed)
-		snprintf(cause, sizeof(cause), "killed after stop_timeout or by a second stop");
-	else
-		describe(info, cause, sizeof(cause));
-	log_event(normal ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING,
-		  normal ? MESSAGE_none : MESSAGE_worker_died, &about,
-		  "service \"%s\" [%s]: worker %d %s%s%s%s", crew->service->name,
-		  crew->listener->address, (int)w->pid, cause,
-		  open > 0 ? " while it served a client" : "",
-		  w->ready ? "" : " before it was ready",
-		  open < 0 ? "; its counters made no sense and are dropped" : "");
+/* A copy that was told to leave may end in its own way, but not by a crash. */
+static bool is_normal(const struct worker *w, const struct death *d)
+{
+	if (!w->copy)
+		return d->left && w->ready && !d->open;
+	return w->leaving && !w->killed &&
+	       (d->info->si_code == CLD_EXITED ||
+		d->info->si_status == (int)w->crew->service->stop_signal);
 }
 
-static void forget_worker(struct worker *w)
+/* Some programs end now and then, to begin afresh. */
+static bool is_usual(const struct worker *w, const struct death *d)
+{
+	return w->copy && d->left && d->served && !w->killed;
+}
+
+static void log_death(const struct worker *w, const struct death *d)
+{
+	struct crew *crew = w->crew;
+	const struct log_about about = crew_about(crew, w);
+	bool undone = w->killed && crew->gate >= 0;
+	bool normal = undone || is_normal(w, d);
+	char *cause = crew->last_death;
+	size_t room = sizeof(crew->last_death);
+
+	if (undone)
+		snprintf(cause, room, "ended with the load it was started for");
+	else if (w->killed)
+		snprintf(cause, room, "killed after stop_timeout or by a second stop");
+	else
+		describe(d->info, cause, room);
+	log_event(normal           ? LOG_LEVEL_DEBUG
+		  : is_usual(w, d) ? LOG_LEVEL_NOTICE
+				   : LOG_LEVEL_WARNING,
+		  normal ? MESSAGE_none : MESSAGE_worker_died, &about,
+		  "service \"%s\" [%s]: worker %d %s%s%s%s", crew->service->name, crew->address,
+		  (int)w->pid, cause, d->open > 0 ? " while it served a client" : "",
+		  w->ready ? "" : " before it was ready",
+		  d->open < 0 ? "; its counters made no sense and are dropped" : "");
+}
+
+void worker_forget(struct worker *w)
 {
 	struct crew *crew = w->crew;
 
+	/* A copy has no counters that would be of interest before. */
+	if (w->copy)
+		board_slot_fold(&crew->master->board, w->slot);
 	--*worker_count_of(w);
 	for (size_t i = 0; i < crew->worker_count; i++) {
 		if (crew->workers[i] == w) {
@@ -115,30 +148,53 @@ static void forget_worker(struct worker *w)
 		}
 	}
 	sd_event_source_disable_unref(w->child);
+	copy_free(w->copy);
 	free(w);
+}
+
+/* Of copies nobody knows what they served: one that lived long enough did. */
+static struct death judge(struct worker *w, const siginfo_t *info, uint64_t now)
+{
+	struct crew *crew = w->crew;
+	uint64_t accepted = board_slot_accepted(&crew->master->board, w->slot);
+	struct death d = {.info = info,
+			  .left = info->si_code == CLD_EXITED && info->si_status == 0,
+			  .expected = w->leaving || w->killed,
+			  .served = accepted > 0};
+
+	if (w->copy) {
+		d.served = w->ready && now - w->forked_usec >= COPY_ALIVE_USEC;
+		return d;
+	}
+	d.expected = d.expected || (d.left && w->ready);
+	crew->empty_exits = d.expected && !w->leaving && !w->killed && accepted == 0
+				    ? crew->empty_exits + 1
+				    : 0;
+	d.expected = d.expected && crew->empty_exits <= EMPTY_EXITS_MOST;
+	return d;
 }
 
 void crew_reap(struct worker *w, const siginfo_t *info)
 {
 	struct crew *crew = w->crew;
 	struct master *m = crew->master;
-	uint64_t accepted = board_slot_accepted(&m->board, w->slot), now = master_now();
-	bool left = info->si_code == CLD_EXITED && info->si_status == 0, expected;
-	int open;
+	uint64_t now = master_now();
+	struct death d;
 
 	crew_look(crew);
-	expected = w->leaving || w->killed || (left && w->ready);
-	crew->empty_exits =
-		expected && !w->leaving && !w->killed && accepted == 0 ? crew->empty_exits + 1 : 0;
-	expected = expected && crew->empty_exits <= EMPTY_EXITS_MOST;
-	open = board_slot_fold(&m->board, w->slot);
-	log_death(w, info, open);
-	if (!expected)
+	copy_flush(w);
+	d = judge(w, info, now);
+	d.open = w->copy ? 0 : board_slot_fold(&m->board, w->slot);
+	log_death(w, &d);
+	if (!d.expected)
 		board_pool_add(&m->board, crew->board, POOL_workers_died, 1);
-	if (!expected && accepted == 0)
+	if (!d.expected && !d.served)
 		pool_failed(&crew->health, now, master_random(m));
-	else if (accepted > 0)
+	else if (d.served)
 		pool_succeeded(&crew->health);
-	forget_worker(w);
+	if (w->copy)
+		copy_end_group(w, now);
+	else
+		worker_forget(w);
 	master_step_at(m, now);
 }

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* A pool as reloads compare it. */
+/* A listener as reloads compare it: of a pool, which has one or, an acceptor, several. */
 struct reload_pool {
 	const char *service;
 	const char *address;     /* as configured: endpoint_format() */

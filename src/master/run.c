@@ -23,6 +23,7 @@
 #include "master/notify.h"
 #include "master/passed.h"
 #include "master/signals.h"
+#include "master/strangers.h"
 #include "master/state.h"
 #include "master/transaction.h"
 
@@ -91,6 +92,7 @@ static int loop(struct master *m)
 
 	log_count_losses(&m->board.master->values[INSTANCE_log_lost]);
 	r = sd_event_loop(m->event);
+	strangers_finish(m);
 	if (r >= 0)
 		return r;
 	error_set(&err, EX_SOFTWARE, "event loop: %s", strerror(-r));
@@ -161,7 +163,7 @@ static int state_of_before(void)
 
 static void tear_down(struct master *m)
 {
-	if (m->stopping) {
+	if (m->stopping && m->exit_code == 0) {
 		board_verdict_finish(&m->board, VERDICT_STOP, 0, "stopped");
 		log_event(LOG_LEVEL_NOTICE, MESSAGE_stopped, NULL, "stopped");
 	}

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "board/board.h"
+#include "master/copy.h"
 #include "master/crew.h"
 #include "worker/worker.h"
 
@@ -50,24 +51,26 @@ static void fill_process(struct worker_job *job, const struct crew *crew)
 static void fill_job(struct worker_job *job, const struct crew *crew)
 {
 	const struct service_config *s = crew->service;
+	const struct listener *l = crew->listeners[0];
 	struct master *m = crew->master;
 
 	*job = (struct worker_job){
 		.service = s->name,
 		.title = crew->title,
-		.address = crew->listener->address,
+		.address = crew->address,
 		.master = getpid(),
-		.listener = crew->listener->fd,
-		.type = crew->listener->endpoint.type,
+		.death_signal = SIGTERM,
+		.listener = l->fd,
+		.type = l->endpoint.type,
 		.gate = crew->gate,
 		.report = crew->report,
 		.wake = m->wake[1],
 		.board = m->board.readonly_fd,
-		.pktinfo = listener_tells_destination(crew->listener),
+		.pktinfo = listener_tells_destination(l),
 		.handler = crew->handler.handler,
 		.state = crew->handler.state,
-		.idle_timeout_usec =
-			listener_hands_down_timeout(crew->listener, s) ? 0 : s->idle_timeout,
+		.program = crew->program.argv ? &crew->program : NULL,
+		.idle_timeout_usec = listener_hands_down_timeout(l, s) ? 0 : s->idle_timeout,
 		.log_connections = s->log_connections,
 	};
 	fill_process(job, crew);
@@ -92,12 +95,17 @@ static int on_child(sd_event_source *source, const siginfo_t *info, void *userda
 
 int worker_watch(struct worker *w)
 {
+	int r = w->copy ? copy_hear(w) : 0;
+
+	if (r < 0 || w->ended)
+		return r;
 	return sd_event_add_child(w->crew->master->event, &w->child, w->pid, WEXITED, on_child, w);
 }
 
 /* One that is forked and not yet in the books. */
 struct newborn {
 	uint64_t recycle_after;
+	struct copy *copy;
 	pid_t pid;
 	int slot;
 };
@@ -112,34 +120,59 @@ static pid_t fork_for(const struct crew *crew)
 	return crew->handler.module ? fork() : _Fork();
 }
 
-static int fork_one(struct crew *crew, struct worker_job *job, struct newborn *n)
+_Noreturn static void run(const struct crew *crew, struct worker_job *job, const struct newborn *n)
 {
-	struct board *board = &crew->master->board;
+	if (n->copy)
+		copy_run(crew, job, n->copy);
+	spawn_forget_environment();
+	worker_run(job);
+}
 
-	n->slot = board_slot_take(board, crew->board, crew->generation);
+/* What was made for one that is not there; errno is kept. */
+static void undo(struct crew *crew, struct newborn *n)
+{
+	int saved = errno;
+
+	if (n->slot >= 0)
+		board_slot_fold(&crew->master->board, n->slot);
+	copy_free(n->copy);
+	errno = saved;
+}
+
+static int prepare(struct crew *crew, struct newborn *n)
+{
+	n->copy = NULL;
+	n->slot = board_slot_take(&crew->master->board, crew->board, crew->generation);
 	if (n->slot < 0) {
 		errno = EAGAIN;
 		return -1;
 	}
-	job->slot = &board->workers->slots[n->slot];
+	if (!crew_is_acceptor(crew))
+		return 0;
+	n->copy = copy_open(crew);
+	return n->copy ? 0 : -1;
+}
+
+static int fork_one(struct crew *crew, struct worker_job *job, struct newborn *n)
+{
+	if (prepare(crew, n) < 0) {
+		undo(crew, n);
+		return -1;
+	}
+	job->slot = &crew->master->board.workers->slots[n->slot];
 	job->slot_index = (size_t)n->slot;
 	job->recycle_after = n->recycle_after;
 	n->pid = fork_for(crew);
-	if (n->pid == 0) {
-		spawn_forget_environment();
-		worker_run(job);
-	}
+	if (n->pid == 0)
+		run(crew, job, n);
 	if (n->pid < 0) {
-		int saved = errno;
-
-		board_slot_fold(board, n->slot);
-		errno = saved;
+		undo(crew, n);
 		return -1;
 	}
 	return 0;
 }
 
-static int enlist(struct crew *crew, const struct newborn *n)
+static int enlist(struct crew *crew, struct newborn *n)
 {
 	struct master *m = crew->master;
 	struct worker *w = mem_new(1, sizeof(*w));
@@ -148,6 +181,7 @@ static int enlist(struct crew *crew, const struct newborn *n)
 	*w = (struct worker){.crew = crew,
 			     .pid = n->pid,
 			     .slot = n->slot,
+			     .copy = n->copy,
 			     .epoch = crew->epoch,
 			     .forked_usec = master_now()};
 	r = worker_watch(w);
@@ -156,7 +190,7 @@ static int enlist(struct crew *crew, const struct newborn *n)
 		kill(w->pid, SIGKILL);
 		while (waitpid(w->pid, NULL, 0) < 0 && errno == EINTR)
 			;
-		board_slot_fold(&m->board, w->slot);
+		undo(crew, n);
 		free(w);
 		errno = -r;
 		return -1;

@@ -13,22 +13,10 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "master/copy.h"
 #include "master/crew.h"
 #include "master/passed.h"
-#include "master/state.h"
-
-struct state {
-	struct master *m;
-	struct listener **listeners; /* each once; its users are its pools */
-	size_t listener_count;
-	struct listener *listener; /* of the last line */
-	struct crew *crew;         /* of the last line */
-	bool other_layout;         /* the board is new: slots of before mean nothing */
-	bool complete;
-	bool *pools, *slots; /* claimed */
-	int old_board[3];
-	char version[BOARD_NAME_MAX];
-};
+#include "master/state_lines.h"
 
 /* ---- lines ---- */
 
@@ -133,136 +121,6 @@ static int take_passed(struct state *s, const char *line)
 	return 0;
 }
 
-/* Where what was configured differs from what it is bound to: the kernel chose the port. */
-static void find_configured(struct endpoint *endpoint, const char *text)
-{
-	char bound[ADDRESS_TEXT_MAX];
-	struct endpoint *list = NULL;
-	struct address address;
-	struct error ignored;
-	size_t count = 0;
-
-	if (strcmp(endpoint_format(endpoint, bound), text) == 0)
-		return;
-	if (address_parse(text, &address, &ignored) == 0 &&
-	    address_resolve_listen(&address, &list, &count, &ignored) == 0 && count > 0)
-		*endpoint = list[0];
-	free(list);
-}
-
-/* The pools that share a listener name it each. */
-static bool find_listener(struct state *s, int fd)
-{
-	for (size_t i = 0; i < s->listener_count; i++) {
-		if (s->listeners[i]->fd != fd)
-			continue;
-		s->listener = s->listeners[i];
-		s->listener->users++;
-		return true;
-	}
-	return false;
-}
-
-static int take_listener(struct state *s, const char *line)
-{
-	char stored[PASSED_NAME_MAX], configured[ADDRESS_TEXT_MAX];
-	int fd, passed, draining, owns_path;
-	uint64_t dev, ino;
-	struct endpoint endpoint;
-	struct listener *l;
-
-	if (sscanf(line, "%d %d %d %d %" SCNu64 " %" SCNu64 " %127s %299[^\n]", &fd, &passed,
-		   &draining, &owns_path, &dev, &ino, stored, configured) != 8)
-		return -1;
-	if (find_listener(s, fd))
-		return 0;
-	if (endpoint_of_socket(fd, &endpoint) < 0)
-		return -1;
-	find_configured(&endpoint, configured);
-	fcntl(fd, F_SETFD, FD_CLOEXEC);
-	l = listener_adopt(&endpoint, fd, passed != 0, strcmp(stored, "-") ? stored : NULL);
-	l->draining = draining != 0;
-	l->owns_path = owns_path != 0;
-	l->dev = (dev_t)dev;
-	l->ino = (ino_t)ino;
-	s->listeners = mem_grow(s->listeners, s->listener_count + 1, sizeof(struct listener *));
-	s->listeners[s->listener_count++] = s->listener = l;
-	return 0;
-}
-
-static enum crew_state state_from_name(const char *name)
-{
-	for (int i = 0; i < CREW_STATES; i++)
-		if (strcmp(crew_state_names[i], name) == 0)
-			return (enum crew_state)i;
-	return CREW_SERVING;
-}
-
-static int take_crew(struct state *s, const char *line)
-{
-	uint64_t stop_usec, workers, stop_timeout, start_timeout;
-	char name[BOARD_NAME_MAX], state[32];
-	struct master *m = s->m;
-	uint32_t generation;
-	struct error err;
-
-	if (!s->listener ||
-	    sscanf(line, "%63s %31s %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu32, name,
-		   state, &stop_usec, &workers, &stop_timeout, &start_timeout, &generation) != 7)
-		return -1;
-	s->crew = crew_adopt(m, name, s->listener, &err);
-	s->listener = NULL;
-	if (!s->crew) {
-		log_error("%s", err.text);
-		return -1;
-	}
-	s->crew->state = state_from_name(state);
-	s->crew->stop_usec = stop_usec;
-	s->crew->generation = generation;
-	s->crew->adopted->workers = workers;
-	s->crew->adopted->stop_timeout = stop_timeout;
-	s->crew->adopted->start_timeout = start_timeout;
-	s->pools[s->crew->board] = true;
-	m->crews = mem_grow(m->crews, m->crew_count + 1, sizeof(struct crew *));
-	m->crews[m->crew_count++] = s->crew;
-	return 0;
-}
-
-static int take_slot(struct state *s, struct worker *w)
-{
-	struct board *board = &s->m->board;
-
-	if (s->other_layout) {
-		/* It writes to the old board: this one only stands for it. */
-		w->slot = board_slot_take(board, s->crew->board, s->crew->generation);
-		if (w->slot >= 0)
-			board_slot_set_pid(board, w->slot, (uint32_t)w->pid);
-	} else if (board_slot_adopt(board, w->slot, (uint32_t)w->pid) < 0) {
-		return -1;
-	}
-	if (w->slot < 0)
-		return -1;
-	s->slots[w->slot] = true;
-	return 0;
-}
-
-static int take_worker(struct state *s, const char *line)
-{
-	struct worker w = {0};
-	int pid, ready, leaving, killed;
-
-	if (!s->crew || sscanf(line, "%d %d %d %d %" SCNu64 " %" SCNu64 " %d", &pid, &w.slot,
-			       &ready, &leaving, &w.forked_usec, &w.kill_usec, &killed) != 7)
-		return -1;
-	w.pid = (pid_t)pid;
-	w.ready = ready != 0;
-	w.leaving = leaving != 0;
-	w.killed = killed != 0;
-	if (take_slot(s, &w) < 0)
-		return -1;
-	return crew_adopt_worker(s->crew, &w);
-}
-
 static int take_end(struct state *s, const char *line)
 {
 	(void)line;
@@ -283,9 +141,11 @@ static const struct {
 	{"board ", take_board},
 	{"verdict ", take_verdict},
 	{"passed ", take_passed},
-	{"listener ", take_listener},
-	{"crew ", take_crew},
-	{"worker ", take_worker},
+	{"listener ", state_take_listener},
+	{"crew ", state_take_crew},
+	{"acceptor ", state_take_acceptor},
+	{"copy ", state_take_copy},
+	{"worker ", state_take_worker},
 	{"end", take_end},
 };
 
@@ -357,6 +217,8 @@ int state_adopt(struct master *m, int fd, struct error *err)
 		log_notice("upgrade: version %s took over from %s", PACKAGE_VERSION, s.version);
 	}
 	free(s.listeners);
+	free(s.next);
+	copy_free(s.copy);
 	free(s.pools);
 	free(s.slots);
 	return status;

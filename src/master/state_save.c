@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "master/copy.h"
 #include "master/crew.h"
 #include "master/state.h"
 
@@ -45,19 +46,25 @@ static void put_listener(FILE *out, const struct listener *l)
 
 static void put_worker(FILE *out, const struct worker *w)
 {
-	fprintf(out, "worker %d %d %d %d %" PRIu64 " %" PRIu64 " %d\n", (int)w->pid, w->slot,
-		w->ready, w->leaving, w->forked_usec, w->kill_usec, w->killed);
+	if (w->copy)
+		fprintf(out, "copy %d %d\n", w->copy->output.read_fd, w->copy->notify);
+	fprintf(out, "worker %d %d %d %d %" PRIu64 " %" PRIu64 " %d %d\n", (int)w->pid, w->slot,
+		w->ready, w->leaving, w->forked_usec, w->kill_usec, w->killed, w->ended);
 }
 
-/* Its workers follow it, and it its listener, which a pool that leaves may share with another. */
+/* Its workers follow it, and it its listeners, which a pool that leaves may share with another. */
 static void put_crew(FILE *out, const struct crew *crew)
 {
 	const struct service_config *s = crew->service;
 
-	put_listener(out, crew->listener);
+	for (size_t i = 0; i < crew->listener_count; i++)
+		put_listener(out, crew->listeners[i]);
 	fprintf(out, "crew %s %s %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %u\n", s->name,
 		crew_state_names[crew->state], crew->stop_usec, s->workers, s->stop_timeout,
 		s->start_timeout, crew->generation);
+	if (crew_is_acceptor(crew))
+		fprintf(out, "acceptor %u %d %s\n", s->stop_signal, crew->waits_for_notify,
+			s->acceptor.items[0]);
 	for (size_t i = 0; i < crew->worker_count; i++)
 		put_worker(out, crew->workers[i]);
 }
@@ -67,6 +74,24 @@ static void put_crew(FILE *out, const struct crew *crew)
 static int keep_open(int fd, bool open)
 {
 	return fd < 0 ? 0 : fcntl(fd, F_SETFD, open ? 0 : FD_CLOEXEC);
+}
+
+static int keep_copy_open(const struct copy *copy, bool open)
+{
+	if (!copy || keep_open(copy->output.read_fd, open) < 0)
+		return copy ? -1 : 0;
+	return keep_open(copy->notify, open);
+}
+
+static int keep_crew_open(const struct crew *crew, bool open)
+{
+	int status = 0;
+
+	for (size_t i = 0; i < crew->listener_count && status == 0; i++)
+		status = keep_open(crew->listeners[i]->fd, open);
+	for (size_t i = 0; i < crew->worker_count && status == 0; i++)
+		status = keep_copy_open(crew->workers[i]->copy, open);
+	return status;
 }
 
 static int keep_all_open(struct master *m, bool open, struct error *err)
@@ -83,7 +108,7 @@ static int keep_all_open(struct master *m, bool open, struct error *err)
 	for (size_t i = 0; i < m->passed.count && status == 0; i++)
 		status = keep_open(m->passed.items[i].fd, open);
 	for (size_t i = 0; i < m->crew_count && status == 0; i++)
-		status = keep_open(m->crews[i]->listener->fd, open);
+		status = keep_crew_open(m->crews[i], open);
 	return status;
 }
 
@@ -107,10 +132,19 @@ static int write_all(const struct master *m, int fd)
 	return 0;
 }
 
+/* What copies wrote and is not logged: a line that has no end yet gets one here. */
+static void flush_copies(struct master *m)
+{
+	for (size_t i = 0; i < m->crew_count; i++)
+		for (size_t w = 0; w < m->crews[i]->worker_count; w++)
+			copy_flush(m->crews[i]->workers[w]);
+}
+
 int state_save(struct master *m, struct error *err)
 {
 	int fd = memfd_create("preforkd-state", MFD_CLOEXEC);
 
+	flush_copies(m);
 	if (fd < 0 || write_all(m, fd) < 0) {
 		error_set(err, EX_OSERR, "the state: %s", strerror(errno));
 		fd_close(&fd);

@@ -11,12 +11,11 @@
 #include "master/passed.h"
 #include "master/store.h"
 
-static void keep(struct master *m, const struct crew *crew)
+static void keep(struct master *m, const struct service_config *service, struct listener *l)
 {
-	struct listener *l = crew->listener;
 	char name[PASSED_NAME_MAX];
 
-	passed_store_name(crew->service->name, l->configured, name);
+	passed_store_name(service->name, l->configured, name);
 	if (l->passed || (l->stored && strcmp(l->stored, name) == 0))
 		return;
 	/* A second name for a descriptor would be ignored. */
@@ -29,18 +28,23 @@ void store_sync(struct master *m)
 {
 	if (!m->notify)
 		return;
-	for (size_t i = 0; i < m->crew_count; i++)
-		if (m->crews[i]->state == CREW_SERVING)
-			keep(m, m->crews[i]);
+	for (size_t i = 0; i < m->crew_count; i++) {
+		const struct crew *crew = m->crews[i];
+
+		for (size_t l = 0; crew->state == CREW_SERVING && l < crew->listener_count; l++)
+			keep(m, crew->service, crew->listeners[l]);
+	}
 }
 
 void store_again(struct master *m)
 {
 	for (size_t i = 0; i < m->crew_count; i++) {
-		struct listener *l = m->crews[i]->listener;
+		const struct crew *crew = m->crews[i];
 
-		free(l->stored);
-		l->stored = NULL;
+		for (size_t l = 0; l < crew->listener_count; l++) {
+			free(crew->listeners[l]->stored);
+			crew->listeners[l]->stored = NULL;
+		}
 	}
 }
 

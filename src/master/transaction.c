@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "master/copy.h"
 #include "master/idle.h"
 #include "master/left_over.h"
 #include "master/load.h"
@@ -25,7 +26,7 @@
 
 #define LOAD_LIMIT_USEC (UINT64_C(60) * 1000000)
 
-static void transaction_free(struct transaction *t)
+void transaction_free(struct transaction *t)
 {
 	child_cancel(t->loader);
 	for (int i = 0; i < 2; i++) {
@@ -68,7 +69,7 @@ static int prepare(struct master *m, struct transaction *t, struct config *confi
 
 /* ---- the ends ---- */
 
-static void adopt_crews(struct master *m, struct crew **crews, size_t count)
+void transaction_adopt(struct master *m, struct crew **crews, size_t count)
 {
 	m->crews = mem_grow(m->crews, m->crew_count + count, sizeof(struct crew *));
 	memcpy(m->crews + m->crew_count, crews, count * sizeof(struct crew *));
@@ -84,8 +85,7 @@ static void publish_result(struct master *m, enum transaction_kind kind, int cod
 	verdict_publish(m, upgrade ? VERDICT_UPGRADE : VERDICT_RELOAD, code != 0, text);
 }
 
-/* The result, to those who asked. */
-static void conclude(struct master *m, enum transaction_kind kind, int code, const char *text)
+void transaction_conclude(struct master *m, enum transaction_kind kind, int code, const char *text)
 {
 	bool initial = kind == TRANSACTION_START;
 
@@ -96,7 +96,8 @@ static void conclude(struct master *m, enum transaction_kind kind, int code, con
 		log_event(LOG_LEVEL_ERROR, MESSAGE_start_failed, NULL, "%s", text);
 		notify_failed(m, code, text);
 		m->exit_code = code;
-		sd_event_exit(m->event, code);
+		/* Who came to a copy is served first. */
+		m->stopping = true;
 		return;
 	}
 	if (!initial)
@@ -126,12 +127,14 @@ static void undo(struct master *m, struct transaction *t)
 
 		if (crew->state != CREW_GATED)
 			continue;
-		/* Nobody was ever accepted here: nothing is lost. */
-		crew_kill(crew);
-		adopt_crews(m, &crew, 1);
+		transaction_adopt(m, &crew, 1);
 	}
-	transaction_free(t);
+	/* From here on its pools keep no listener. */
 	m->transaction = NULL;
+	for (size_t i = 0; i < m->crew_count; i++)
+		if (m->crews[i]->state == CREW_GATED)
+			crew_give_up(m->crews[i]);
+	transaction_free(t);
 }
 
 void transaction_abort(struct master *m, int code, const char *reason)
@@ -140,156 +143,7 @@ void transaction_abort(struct master *m, int code, const char *reason)
 	enum transaction_kind kind = t->kind;
 
 	undo(m, t);
-	conclude(m, kind, code, reason);
-	master_step_at(m, 0);
-}
-
-static size_t retire_old(struct master *m, const struct transaction *t)
-{
-	size_t dropped = 0;
-
-	for (size_t i = 0; i < t->old_count; i++) {
-		struct crew *crew = t->old[i];
-
-		dropped += t->fates[i] == RELOAD_DROPPED && crew->state == CREW_SERVING;
-		if (crew->state == CREW_LEAVING)
-			continue; /* dropped before */
-		if (t->fates[i] == RELOAD_REPLACED) {
-			crew_leave(crew);
-		} else if (t->fates[i] == RELOAD_DROPPED) {
-			store_drop(m, crew->listener);
-			crew_drain(crew);
-		}
-	}
-	return dropped;
-}
-
-/* The crews of the new generation first, then those that leave. */
-static void reorder(struct master *m, struct transaction *t)
-{
-	struct crew **rest = mem_new(m->crew_count, sizeof(struct crew *));
-	size_t n = 0;
-
-	for (size_t i = 0; i < m->crew_count; i++) {
-		bool kept = false;
-
-		for (size_t j = 0; j < t->crew_count && !kept; j++)
-			kept = t->crews[j] == m->crews[i];
-		if (!kept)
-			rest[n++] = m->crews[i];
-	}
-	m->crew_count = 0;
-	adopt_crews(m, t->crews, t->crew_count);
-	adopt_crews(m, rest, n);
-	free(rest);
-}
-
-static int listen_all(const struct transaction *t, struct error *err)
-{
-	for (size_t i = 0; i < t->crew_count; i++) {
-		struct crew *crew = t->crews[i];
-		struct error why;
-
-		if (crew->state != CREW_GATED)
-			continue;
-		if (listener_apply(crew->listener, crew->service, &why) < 0 ||
-		    listener_listen(crew->listener, crew->service, &why) < 0)
-			return error_set(err, why.code, "%s: %s",
-					 config_place(crew->service, "listen"), why.text);
-		listener_reopen(crew->listener);
-	}
-	return 0;
-}
-
-/* As they were: what the old generation listens on was touched before the failure. That worked
- * once; there is nobody to tell if it does not again. */
-static void restore_listeners(const struct transaction *t)
-{
-	for (size_t i = 0; i < t->old_count; i++) {
-		const struct crew *crew = t->old[i];
-		struct error ignored;
-
-		if (t->fates[i] != RELOAD_REPLACED)
-			continue;
-		if (!crew->adopted) {
-			listener_apply(crew->listener, crew->service, &ignored);
-			listener_listen(crew->listener, crew->service, &ignored);
-		}
-		if (crew->state != CREW_SERVING)
-			listener_refuse_new(crew->listener);
-	}
-}
-
-static void tell_addresses(const struct transaction *t)
-{
-	for (size_t i = 0; i < t->crew_count; i++) {
-		const struct crew *crew = t->crews[i];
-
-		const struct log_about about = crew_about(crew, NULL);
-
-		if (crew->state == CREW_GATED)
-			log_event(LOG_LEVEL_INFO, MESSAGE_listening, &about,
-				  "service \"%s\": listening on %s (%llu worker%s)",
-				  crew->service->name, crew->listener->address,
-				  (unsigned long long)crew->service->workers,
-				  crew->service->workers == 1 ? "" : "s");
-	}
-}
-
-static void set_log_level(struct master *m, const struct config *config)
-{
-	enum log_level level = m->options->log_level_given ? m->options->log_level
-							   : (enum log_level)config->log_level;
-
-	m->log_level = level;
-	log_set_level(level);
-	board_set_log_level(&m->board, level);
-}
-
-/* A byte for each worker that waits there. Closing the other end is not enough: a process that a
- * handler's open() left behind has it too. */
-static void open_gate(const struct transaction *t, size_t workers)
-{
-	for (size_t i = 0; i < workers; i++)
-		(void)!write(t->gate[1], "", 1);
-}
-
-static void commit(struct master *m)
-{
-	struct transaction *t = m->transaction;
-	struct error err;
-	char text[200];
-	enum transaction_kind kind = t->kind;
-	size_t dropped = 0, gated = 0;
-
-	if (listen_all(t, &err) < 0) {
-		restore_listeners(t);
-		transaction_abort(m, err.code, err.text);
-		return;
-	}
-	m->generation++;
-	board_set(&m->board, INSTANCE_generation, m->generation);
-	set_log_level(m, t->held->config);
-	tell_addresses(t);
-	m->exit_idle = t->held->config->exit_idle;
-	dropped = retire_old(m, t);
-	for (size_t i = 0; i < t->crew_count; i++) {
-		if (t->crews[i]->state != CREW_GATED)
-			continue;
-		gated += t->crews[i]->worker_count;
-		crew_serve(t->crews[i], m->generation);
-	}
-	open_gate(t, gated);
-	reorder(m, t);
-	snprintf(text, sizeof(text), "%sgeneration %u: %u kept, %u replaced, %u added, %zu dropped",
-		 kind == TRANSACTION_UPGRADE ? "version " PACKAGE_VERSION ", " : "", m->generation,
-		 t->actions[RELOAD_KEEP], t->actions[RELOAD_REPLACE] + t->actions[RELOAD_TAKE],
-		 t->actions[RELOAD_ADD], dropped);
-	transaction_free(t);
-	m->transaction = NULL;
-	store_drop_unclaimed(m);
-	store_sync(m);
-	conclude(m, kind, 0, text);
+	transaction_conclude(m, kind, code, reason);
 	master_step_at(m, 0);
 }
 
@@ -310,10 +164,26 @@ static void fail_start(struct master *m, const struct crew *crew, const char *wh
 {
 	char said[ERROR_TEXT_MAX / 2], text[2 * ERROR_TEXT_MAX];
 
-	read_report(m->transaction, said, sizeof(said));
+	if (crew_is_acceptor(crew))
+		snprintf(said, sizeof(said), "%s", crew->last_words);
+	else
+		read_report(m->transaction, said, sizeof(said));
 	snprintf(text, sizeof(text), "service \"%s\" [%s]: %s%s%s", crew->service->name,
-		 crew->listener->address, what, *said ? ": " : "", said);
+		 crew->address, what, *said ? ": " : "", said);
 	transaction_abort(m, EX_UNAVAILABLE, text);
+}
+
+static void fail_by_death(struct master *m, const struct crew *crew)
+{
+	char what[256];
+
+	if (!crew_is_acceptor(crew) || !*crew->last_death) {
+		fail_start(m, crew, "a worker failed before it was ready");
+		return;
+	}
+	snprintf(what, sizeof(what), "%s %s before it was ready", crew_handler_name(crew),
+		 crew->last_death);
+	fail_start(m, crew, what);
 }
 
 static uint64_t start_deadline(const struct transaction *t, const struct crew *crew)
@@ -337,7 +207,7 @@ static uint64_t step_start(struct master *m, uint64_t now)
 		all = false;
 		deadline = start_deadline(t, crew);
 		if (crew_is_degraded(crew)) {
-			fail_start(m, crew, "a worker failed before it was ready");
+			fail_by_death(m, crew);
 			return POOL_NEVER;
 		}
 		if (now >= deadline) {
@@ -347,26 +217,79 @@ static uint64_t step_start(struct master *m, uint64_t now)
 		next = deadline < next ? deadline : next;
 	}
 	if (all)
-		commit(m);
+		transaction_commit(m);
 	return next;
 }
 
-uint64_t transaction_step(struct master *m, uint64_t now)
+static int listen_early(const struct crew *crew, struct error *err)
 {
-	struct transaction *t = m->transaction;
+	struct error why;
+
+	for (size_t i = 0; i < crew->listener_count; i++) {
+		struct listener *l = crew->listeners[i];
+
+		if (!l->listening && listener_listen(l, crew->service, &why) < 0)
+			return error_set(err, why.code, "%s: %s",
+					 config_place(crew->service, "listen"), why.text);
+	}
+	return 0;
+}
+
+/* A program that gets a socket may accept at once, and give up where that fails. */
+static int listen_before_copies(const struct transaction *t, struct error *err)
+{
+	for (size_t i = 0; i < t->crew_count; i++)
+		if (t->crews[i]->state == CREW_GATED && crew_is_acceptor(t->crews[i]) &&
+		    listen_early(t->crews[i], err) < 0)
+			return -1;
+	return 0;
+}
+
+/* New pools of acceptors, or the others. Returns when to look again. */
+static uint64_t step_gated(const struct transaction *t, bool acceptors, uint64_t now)
+{
 	uint64_t next = POOL_NEVER, crew_next;
 
-	if (!t || t->loader)
-		return POOL_NEVER;
 	for (size_t i = 0; i < t->crew_count; i++) {
-		if (t->crews[i]->state != CREW_GATED)
+		if (t->crews[i]->state != CREW_GATED || crew_is_acceptor(t->crews[i]) != acceptors)
 			continue;
 		crew_look(t->crews[i]);
 		crew_next = crew_step(t->crews[i], now);
 		next = crew_next < next ? crew_next : next;
 	}
-	crew_next = step_start(m, now);
-	return crew_next < next ? crew_next : next;
+	return next;
+}
+
+static bool is_worker_missing(const struct transaction *t)
+{
+	for (size_t i = 0; i < t->crew_count; i++)
+		if (t->crews[i]->state == CREW_GATED && !crew_is_acceptor(t->crews[i]) &&
+		    !crew_is_full(t->crews[i]))
+			return true;
+	return false;
+}
+
+/* Copies have clients as soon as they run, and of a load that fails none should have come: they are
+ * last, when all is done that is likelier to fail. */
+uint64_t transaction_step(struct master *m, uint64_t now)
+{
+	struct transaction *t = m->transaction;
+	uint64_t next, also = POOL_NEVER;
+	struct error err;
+
+	if (!t || t->loader)
+		return POOL_NEVER;
+	next = step_gated(t, false, now);
+	if (!is_worker_missing(t)) {
+		if (listen_before_copies(t, &err) < 0) {
+			transaction_abort(m, err.code, err.text);
+			return POOL_NEVER;
+		}
+		also = step_gated(t, true, now);
+	}
+	next = also < next ? also : next;
+	also = step_start(m, now);
+	return also < next ? also : next;
 }
 
 /* ---- begin ---- */

@@ -21,13 +21,19 @@ enum transaction_kind {
 	TRANSACTION_UPGRADE, /* the new binary replaces the workers of the one before */
 };
 
+/* A listener that the plan compared with, and whose it is. */
+struct compared {
+	struct crew *crew;
+	struct listener *listener;
+};
+
 struct transaction {
 	enum transaction_kind kind;
 	struct child *loader; /* while the child loads */
 	struct held_config *held;
 	struct crew **crews; /* the next generation: new ones and kept ones, in order */
 	size_t crew_count;
-	struct crew **old; /* what the plan compared with */
+	struct compared *old; /* those of one pool side by side */
 	enum reload_fate *fates;
 	size_t old_count;
 	unsigned actions[RELOAD_ADD + 1]; /* how many of each */
@@ -46,6 +52,14 @@ void transaction_begin_upgrade(struct master *m);
 uint64_t transaction_step(struct master *m, uint64_t now);
 /* Undoes it: the generation before serves on. */
 void transaction_abort(struct master *m, int code, const char *reason);
+
+/* For the parts of this one. Pools become the master's. */
+void transaction_adopt(struct master *m, struct crew **crews, size_t count);
+/* All are ready: listen, open the gate, retire what is replaced (commit.c). */
+void transaction_commit(struct master *m);
+/* The result, to those who asked. */
+void transaction_conclude(struct master *m, enum transaction_kind kind, int code, const char *text);
+void transaction_free(struct transaction *t);
 
 /* Its pools: kept, or made with their listeners bound and handlers opened. Returns 0, or -1 with
  * err. */

@@ -31,11 +31,25 @@ static int keep_own_descriptors(const struct worker_job *job, struct error *err)
 	return 0;
 }
 
+/* What is for programs is only made possible here, while there are rights: they set it themselves,
+ * or a limit of CPU time would one day end the worker. */
+static struct rlimit limit_of(const struct worker_job *job, const struct resource_limit *l)
+{
+	struct rlimit limit = {l->value, l->value};
+
+	if (!job->program)
+		return limit;
+	getrlimit((__rlimit_resource_t)l->resource, &limit);
+	if (limit.rlim_max != RLIM_INFINITY && l->value > limit.rlim_max)
+		limit.rlim_max = l->value;
+	return limit;
+}
+
 static int set_limits(const struct worker_job *job, struct error *err)
 {
 	setrlimit(RLIMIT_NOFILE, &job->nofile);
 	for (size_t i = 0; i < job->limit_count; i++) {
-		struct rlimit limit = {job->limits[i].value, job->limits[i].value};
+		struct rlimit limit = limit_of(job, &job->limits[i]);
 
 		if (setrlimit((__rlimit_resource_t)job->limits[i].resource, &limit) < 0)
 			return failed(err, "setting", "a resource limit (limit_...)");
@@ -78,23 +92,19 @@ static int change_user(const struct identity *who, struct error *err)
 
 static int die_with_parent(const struct worker_job *job, struct error *err)
 {
-	/* After the change of user, which clears it. TERM: a client that is being served is served.
-	 */
-	if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0)
+	/* After the change of user, which clears it. Not KILL: a client that is being served is
+	 * served. */
+	if (prctl(PR_SET_PDEATHSIG, job->death_signal) < 0)
 		return failed(err, "setting", "the parent-death signal");
 	if (getppid() != job->master)
 		return error_set(err, EX_TEMPFAIL, "the master is gone");
 	return 0;
 }
 
-int worker_become(const struct worker_job *job, struct error *err)
+int worker_change(const struct worker_job *job, struct error *err)
 {
-	if (setpgid(0, 0) < 0)
-		return failed(err, "making", "a process group");
-	title_set(job->title);
-	if (keep_own_descriptors(job, err) < 0 || set_limits(job, err) < 0 ||
-	    change_root(job, err) < 0 || change_user(&job->identity, err) < 0 ||
-	    die_with_parent(job, err) < 0)
+	if (set_limits(job, err) < 0 || change_root(job, err) < 0 ||
+	    change_user(&job->identity, err) < 0 || die_with_parent(job, err) < 0)
 		return -1;
 	umask(job->umask);
 	if (chdir(job->directory ? job->directory : "/") < 0)
@@ -102,4 +112,16 @@ int worker_become(const struct worker_job *job, struct error *err)
 	if (job->sandbox != SANDBOX_OFF && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return failed(err, "setting", "no_new_privs");
 	return 0;
+}
+
+int worker_become(const struct worker_job *job, struct error *err)
+{
+	/* With a session of its own no program can get at the terminal that we were started from.
+	 */
+	if (setsid() < 0)
+		return failed(err, "making", "a session");
+	title_set(job->title);
+	if (keep_own_descriptors(job, err) < 0)
+		return -1;
+	return worker_change(job, err);
 }

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -13,12 +12,10 @@
 #include "base/address.h"
 #include "base/log.h"
 #include "board/write.h"
+#include "worker/closing.h"
 #include "worker/loop.h"
 #include "worker/stop.h"
 #include "worker/traffic.h"
-
-#define LINGER_USEC  UINT64_C(2000000)
-#define LINGER_BYTES (1024 * 1024)
 
 /* Big enough for every peer that is shown; an autobound Unix name is short. */
 union peer {
@@ -27,34 +24,6 @@ union peer {
 	struct sockaddr_in6 in6;
 	struct sockaddr_un un;
 };
-
-/*
- * Unread input would turn the close into a reset, and a reset can eat the reply on its way. So: say
- * that we are done, and read what the client still sends, within bounds.
- */
-static void close_gently(int fd)
-{
-	uint64_t end = loop_now() + LINGER_USEC;
-	size_t room = LINGER_BYTES;
-	static char waste[65536];
-
-	if (shutdown(fd, SHUT_WR) < 0)
-		return;
-	for (;;) {
-		uint64_t now = loop_now();
-		struct pollfd p = {.fd = fd, .events = POLLIN};
-		ssize_t n;
-
-		if (now >= end || poll(&p, 1, (int)((end - now + 999) / 1000)) == 0)
-			return;
-		n = recv(fd, waste, sizeof(waste), MSG_DONTWAIT);
-		if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
-			return;
-		if (n > 0 && (size_t)n >= room)
-			return;
-		room -= n > 0 ? (size_t)n : 0;
-	}
-}
 
 static void set_idle_timeout(int fd, uint64_t usec)
 {

@@ -15,6 +15,7 @@
 #include "board/write.h"
 #include "worker/guard.h"
 #include "worker/loop.h"
+#include "worker/program_datagram.h"
 #include "worker/stop.h"
 
 #define DATAGRAM_MAX 65536
@@ -115,9 +116,15 @@ HOT static void turn_control(struct exchange *x)
 	}
 }
 
+/* A program may say as much as it likes, but not to another server. */
+HOT static uint32_t flags(const struct worker_job *job)
+{
+	return job->handler ? job->handler->flags : PREFORKD_REFUSE_LOOPS;
+}
+
 HOT static size_t reply_room(const struct worker_job *job)
 {
-	return job->handler->flags & PREFORKD_SMALL_REPLIES ? GUARD_REPLY_MAX : sizeof(reply);
+	return flags(job) & PREFORKD_SMALL_REPLIES ? GUARD_REPLY_MAX : sizeof(reply);
 }
 
 HOT static enum connection_field send_reply(struct exchange *x, int fd, size_t size)
@@ -150,12 +157,14 @@ HOT static enum connection_field answer(struct loop *loop, struct exchange *x, i
 	};
 	ssize_t n;
 
-	if (job->handler->flags & PREFORKD_REFUSE_LOOPS &&
+	if (flags(job) & PREFORKD_REFUSE_LOOPS &&
 	    (x->to_many || guard_refuses(&x->shown.any, loop->master->udp_ports)))
 		return CONN_refused_guard;
 	if (size > sizeof(request))
 		return CONN_aborted_error; /* cut, through a Unix socket: half is no request */
-	n = job->handler->answer(job->state, &datagram, reply, reply_room(job));
+	n = job->handler ? job->handler->answer(job->state, &datagram, reply, reply_room(job))
+			 : program_datagram_answer(&datagram, x->pktinfo ? &x->msg : NULL, reply,
+						   reply_room(job));
 	if (n < 0)
 		return errno == EAGAIN ? CONN_timed_out : CONN_aborted_error;
 	return n == 0 ? CONN_finished : send_reply(x, fd, (size_t)n);
@@ -204,6 +213,19 @@ HOT static void serve_datagram(struct loop *loop, struct exchange *x, int fd, si
 		log_datagram(x, len, size, outcome, end - begin);
 }
 
+/* Waits for the next one. */
+HOT static ssize_t take(struct exchange *x, const struct loop *loop)
+{
+	ssize_t n;
+
+	if (!loop->job->program)
+		return receive(x, loop->listener);
+	program_datagram_idle(true);
+	n = receive(x, loop->listener);
+	program_datagram_idle(false);
+	return n;
+}
+
 HOT int loop_datagrams(struct loop *loop)
 {
 	struct exchange x = {.pktinfo = loop->job->pktinfo};
@@ -214,8 +236,10 @@ HOT int loop_datagrams(struct loop *loop)
 		log_event(LOG_LEVEL_ERROR, MESSAGE_worker_failed, NULL, "dup: %s", strerror(errno));
 		return -1;
 	}
+	if (loop->job->program && program_datagram_open(loop->job) < 0)
+		return -1;
 	while (!loop_ends(loop)) {
-		ssize_t n = receive(&x, loop->listener);
+		ssize_t n = take(&x, loop);
 
 		if (n >= 0)
 			serve_datagram(loop, &x, reply_fd, (size_t)n);
@@ -223,5 +247,7 @@ HOT int loop_datagrams(struct loop *loop)
 			break;
 	}
 	fd_close(&reply_fd);
+	if (loop->job->program)
+		program_datagram_close();
 	return loop_ends(loop) || stop_came() ? 0 : -1;
 }

@@ -28,11 +28,21 @@ struct resource_limit {
 };
 #define RESOURCE_LIMITS_MAX 8
 
+/* A program that serves, and what it is executed with. */
+struct program {
+	char *const *argv;        /* its path first; NULL at the end */
+	char *const *environment; /* NAME=VALUE, without what a client adds; NULL at the end */
+	size_t environment_count;
+	bool prestart, stderr_to_client;
+	uint64_t connection_timeout_usec; /* 0: none */
+};
+
 struct worker_job {
 	const char *service, *address;
 	/* Made before the fork, so that no worker needs pages of its own for it: */
 	const char *title; /* for ps(1) */
 	pid_t master;
+	int death_signal; /* what it gets when that is gone */
 
 	/* descriptors, all open in the master at the fork; everything else is closed */
 	int listener;
@@ -47,7 +57,8 @@ struct worker_job {
 	size_t slot_index;
 
 	const struct preforkd_handler *handler;
-	void *state; /* what its open() returned */
+	void *state;                   /* what its open() returned */
+	const struct program *program; /* instead of the handler; NULL: none */
 
 	uint64_t idle_timeout_usec; /* to set on each client; 0: none, or it comes with it */
 	uint64_t recycle_after;     /* connections, jitter already in it; 0: never */

@@ -2,6 +2,8 @@
 #include <config.h>
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <time.h>
 
@@ -12,6 +14,8 @@
 #include "worker/stop.h"
 
 #define LOG_EVERY_USEC UINT64_C(60000000)
+/* How long a look at whether the listener blocks again may be off. */
+#define NONBLOCKING_MS 1000
 
 HOT uint64_t loop_now(void)
 {
@@ -26,7 +30,7 @@ void loop_prepare(struct loop *loop, const struct worker_job *job, const struct 
 	*loop = (struct loop){
 		.word = &master->owners[job->slot_index].word,
 		.slot = job->slot,
-		.serve = job->handler->serve,
+		.serve = job->handler ? job->handler->serve : NULL,
 		.state = job->state,
 		.last = job->recycle_after ? job->recycle_after : UINT64_MAX,
 		.listener = job->listener,
@@ -79,6 +83,18 @@ enum failure loop_failure(int errnum)
 	return FAILURE_FATAL;
 }
 
+void loop_wait(int listener, int errnum)
+{
+	struct pollfd p = {.fd = listener, .events = POLLIN};
+	int flags;
+
+	if (errnum != EAGAIN)
+		return;
+	flags = fcntl(listener, F_GETFL);
+	if (flags >= 0 && (flags & O_NONBLOCK))
+		poll(&p, 1, NONBLOCKING_MS);
+}
+
 int loop_failed(struct loop *loop, const char *call, int errnum)
 {
 	static struct log_limit limit;
@@ -88,6 +104,7 @@ int loop_failed(struct loop *loop, const char *call, int errnum)
 		return -1;
 	switch (loop_failure(errnum)) {
 	case FAILURE_NEXT:
+		loop_wait(loop->listener, errnum);
 		return 0;
 	case FAILURE_WAIT:
 		slot_count(loop->job->slot, CONN_accept_errors);

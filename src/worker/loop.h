@@ -40,6 +40,9 @@ uint64_t loop_now(void);
 enum failure { FAILURE_NEXT, FAILURE_WAIT, FAILURE_FATAL };
 /* By errno, as DESIGN and accept(2) sort them. */
 enum failure loop_failure(int errnum);
+/* After EAGAIN, waits for a client where the listener does not block, for a moment: a program that
+ * shares it, before or after this pool, has set that for all. poll(2) ends with the stop. */
+void loop_wait(int listener, int errnum);
 /* Handles one: waits where the machine is short of something, says so once a minute. Returns 0 to
  * go on, -1 to end. */
 int loop_failed(struct loop *loop, const char *call, int errnum);

@@ -2,6 +2,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -22,8 +23,24 @@ static void on_stop(int signal)
 
 	(void)signal;
 	stop.came = 1;
-	dup2(stop.dead, stop.listener);
+	dup3(stop.dead, stop.listener, O_CLOEXEC);
 	errno = saved;
+}
+
+static void on_nothing(int signal)
+{
+	(void)signal;
+}
+
+static int make_dead(int listener, struct error *err)
+{
+	/* A stream socket: accept() and recvmsg() on it fail with EINVAL. A dead datagram socket
+	 * would wait for ever. */
+	stop.dead = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (stop.dead < 0)
+		return error_set(err, EX_OSERR, "socket: %s", strerror(errno));
+	stop.listener = listener;
+	return 0;
 }
 
 /* What pkill, a terminal or a careless script sends to workers as well does no harm. */
@@ -36,14 +53,43 @@ static const struct {
 	{SIGCHLD, SIG_DFL}, {SIGALRM, SIG_DFL},
 };
 
+/*
+ * A worker of programs has every signal blocked. Its child, which waits in accept(), has them open:
+ * the stop is URG there, which is ignored by default, so that a program which has just been
+ * executed is not harmed. The others come from pkill and a terminal; handlers that do nothing
+ * become the default by execve(2), ignored ones would stay ignored.
+ */
+static const struct {
+	int signal;
+	void (*handler)(int);
+} of_programs[] = {
+	{SIGURG, on_stop},     {SIGTERM, on_stop},    {SIGHUP, on_nothing},
+	{SIGINT, on_nothing},  {SIGQUIT, on_nothing}, {SIGUSR1, on_nothing},
+	{SIGUSR2, on_nothing}, {SIGPIPE, on_nothing}, {SIGALRM, on_nothing},
+};
+
+int stop_prepare_programs(int listener, struct error *err)
+{
+	struct sigaction action = {.sa_handler = SIG_DFL};
+
+	sigemptyset(&action.sa_mask);
+	/* Whoever started the daemon may have had some ignored, as systemd has PIPE. */
+	for (int i = 1; i < NSIG; i++)
+		sigaction(i, &action, NULL);
+	if (make_dead(listener, err) < 0)
+		return -1;
+	action.sa_flags = SA_RESTART;
+	for (size_t i = 0; i < sizeof(of_programs) / sizeof(of_programs[0]); i++) {
+		action.sa_handler = of_programs[i].handler;
+		sigaction(of_programs[i].signal, &action, NULL);
+	}
+	return 0;
+}
+
 int stop_prepare(int listener, struct error *err)
 {
-	/* A stream socket: accept() and recvmsg() on it fail with EINVAL. A dead datagram socket
-	 * would wait for ever. */
-	stop.dead = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (stop.dead < 0)
-		return error_set(err, EX_OSERR, "socket: %s", strerror(errno));
-	stop.listener = listener;
+	if (make_dead(listener, err) < 0)
+		return -1;
 	for (size_t i = 0; i < sizeof(dispositions) / sizeof(dispositions[0]); i++) {
 		struct sigaction action = {.sa_handler = dispositions[i].handler,
 					   .sa_flags = SA_RESTART};

@@ -17,6 +17,8 @@
 
 /* Makes the dead socket and sets the dispositions; the signals stay blocked. */
 int stop_prepare(int listener, struct error *err);
+/* The same for a worker of programs, whose child waits in accept(): it is stopped by URG. */
+int stop_prepare_programs(int listener, struct error *err);
 /* Unblocks the signals: from here on a stop takes effect at once. */
 void stop_arm(void);
 /* True once the stop signal has come. */

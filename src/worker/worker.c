@@ -13,6 +13,8 @@
 #include "base/log.h"
 #include "board/write.h"
 #include "worker/loop.h"
+#include "worker/prestart.h"
+#include "worker/program.h"
 #include "worker/sandbox.h"
 #include "worker/stop.h"
 #include "worker/worker.h"
@@ -32,7 +34,7 @@ static const struct master_file *map_master(const struct worker_job *job, struct
 
 static int enter(const struct worker_job *job, struct error *err)
 {
-	if (job->handler->enter && job->handler->enter(job->state) < 0)
+	if (job->handler && job->handler->enter && job->handler->enter(job->state) < 0)
 		return error_set(err, EX_SOFTWARE, "handler %s: enter: %s", job->handler->name,
 				 strerror(errno));
 	return 0;
@@ -66,6 +68,27 @@ _Noreturn static void give_up(const struct worker_job *job, const struct error *
 	_exit(err->code);
 }
 
+static bool runs_programs(const struct worker_job *job)
+{
+	return job->program && job->type != SOCK_DGRAM;
+}
+
+static int prepare_stop(const struct worker_job *job, struct error *err)
+{
+	return job->program ? stop_prepare_programs(job->listener, err)
+			    : stop_prepare(job->listener, err);
+}
+
+static int serve(struct loop *loop)
+{
+	const struct worker_job *job = loop->job;
+
+	if (runs_programs(job))
+		return job->program->prestart ? loop_prestart(loop) : loop_programs(loop);
+	stop_arm();
+	return job->type == SOCK_DGRAM ? loop_datagrams(loop) : loop_connections(loop);
+}
+
 _Noreturn void worker_run(const struct worker_job *job)
 {
 	const struct master_file *master;
@@ -76,7 +99,7 @@ _Noreturn void worker_run(const struct worker_job *job)
 	log_count_losses(&job->slot->values[CONN_log_lost]);
 	log_set_subject(job->service, job->address);
 	log_part();
-	if (worker_become(job, &err) < 0 || stop_prepare(job->listener, &err) < 0)
+	if (worker_become(job, &err) < 0 || prepare_stop(job, &err) < 0)
 		give_up(job, &err);
 	master = map_master(job, &err);
 	if (!master || (job->sandbox == SANDBOX_STRICT && sandbox_enter(&err) < 0) ||
@@ -87,10 +110,9 @@ _Noreturn void worker_run(const struct worker_job *job)
 	fd_close(&report);
 	be_ready(job);
 	fd_close(&gate);
-	stop_arm();
-	status = job->type == SOCK_DGRAM ? loop_datagrams(&loop) : loop_connections(&loop);
+	status = serve(&loop);
 	slot_leaving(job->slot);
-	if (job->handler->leave)
+	if (job->handler && job->handler->leave)
 		job->handler->leave(job->state);
 	if (status < 0)
 		log_linger();

@@ -19,5 +19,7 @@ _Noreturn void worker_run(const struct worker_job *job);
  * user, parent-death signal, no_new_privs. Returns 0, or -1 with err.
  */
 int worker_become(const struct worker_job *job, struct error *err);
+/* Of that what a program needs too: all from the limits on. */
+int worker_change(const struct worker_job *job, struct error *err);
 
 #endif

@@ -18,8 +18,13 @@ NOBODY = 65534
 UNPRIVILEGED = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
                 "--inh-caps=-all", "--bounding-set=-all"]
 
-# A service that is right but for what follows it, in line 4.
+# Services that are right but for what follows them, in line 4.
 ECHO = 'service "a" {\n\tlisten = {"tcp://127.0.0.1:0"}\n\tbuiltin = "echo"\n'
+EXEC = ECHO.replace('builtin = "echo"', 'exec = {"/bin/cat"}')
+ACCEPTOR = ECHO.replace('builtin = "echo"', 'acceptor = {"/bin/cat"}')
+# Together they have every key.
+EVERY_KIND = "".join(text.replace('"a"', f'"{name}"') + "}\n"
+                     for name, text in zip("abc", (ECHO, EXEC, ACCEPTOR)))
 
 
 class Result:

@@ -5,6 +5,7 @@ Each client sends a token of its own and takes nothing for an answer but that to
 file. What else happens is told apart by kind: refused, reset, short, wrong, hung."""
 
 import collections
+import errno
 import multiprocessing
 import os
 import random
@@ -35,6 +36,10 @@ def one_client(address, token, slow):
     except (ConnectionRefusedError, FileNotFoundError):
         return "refused"
     except (ConnectionResetError, BrokenPipeError):
+        return "reset"
+    except OSError as e:
+        if e.errno != errno.ENOTCONN:  # a half-close after a reset
+            raise
         return "reset"
     if reply == token:
         return "ok"

@@ -14,12 +14,19 @@ from pathlib import Path
 from daemon import DEADLINE, connect, exchange, wait_until
 
 
+def value_text(value):
+    """A list is in braces."""
+    if isinstance(value, (list, tuple)):
+        return "{%s}" % ", ".join(f'"{v}"' for v in value)
+    return f'"{value}"'
+
+
 def service(name, *listen, options=None, **keys):
     """The text of a service that echoes, unless keys say otherwise."""
-    if not keys.keys() & {"builtin", "module"}:
+    if not keys.keys() & {"builtin", "module", "exec", "acceptor"}:
         keys["builtin"] = "echo"
-    lines = [f'service "{name}" {{', "\tlisten = {%s}" % ", ".join(f'"{a}"' for a in listen)]
-    lines += [f'\t{key} = "{value}"' for key, value in keys.items()]
+    lines = [f'service "{name}" {{', f"\tlisten = {value_text(listen)}"]
+    lines += [f"\t{key} = {value_text(value)}" for key, value in keys.items()]
     if options:
         lines += ["\toptions {", *(f'\t\t{k} = "{v}"' for k, v in options.items()), "\t}"]
     return "\n".join([*lines, "}", ""])

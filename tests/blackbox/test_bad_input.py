@@ -6,9 +6,11 @@ import os
 import socket
 
 import pytest
-from checking import CONFIG, ECHO, check, preforkd, write
+from checking import ACCEPTOR, CONFIG, ECHO, EVERY_KIND, EXEC, check, preforkd, write
 
-HANDLER = "service \"a\": builtin: missing; a service needs one of builtin and module"
+HANDLER = ('service "a": builtin: missing; a service needs one of builtin, module, exec and '
+           "acceptor")
+ONE = "a service has one of builtin, module, exec and acceptor"
 LISTEN = ('service "a": listen: missing; an address, as in '
           'listen = {"tcp://127.0.0.1:7007"}')
 NO_KEY = "there is no such key; "
@@ -50,6 +52,8 @@ KEYS = [
     ('builtin = "echo"\n' + ECHO + "}", ["1: builtin: belongs into a service"]),
     ('listen = {"tcp://127.0.0.1:0"}\n' + ECHO + "}", ["1: listen: belongs into a service"]),
     ("module = x\n" + ECHO + "}", ["1: module: belongs into a service"]),
+    ('exec = {"/bin/cat"}\n' + ECHO + "}", ["1: exec: belongs into a service"]),
+    ('acceptor = {"/bin/cat"}\n' + ECHO + "}", ["1: acceptor: belongs into a service"]),
     (ECHO + "log_level = debug }",
      ['4: service "a": log_level: belongs outside of the services: it is the daemon\'s own']),
     (ECHO + "workers = 1\nworkers = 1 }",
@@ -96,6 +100,7 @@ SIZE = "a size as in 512, 64K, 10M, 2G, or inherit"
 MODE = "octal permissions as in 0660, at most 0777"
 LEVELS = "one of error, warning, notice, info, debug"
 PATH = "an absolute path"
+SIGNAL = "a signal's name as in TERM, INT, QUIT, HUP"
 INT_MAX = 2 ** 31 - 1
 HUGE = "99999999999999999999"
 NOT_NUMBERS = ["", "10x", "x", "1.5", " 1", "1 ", "0x10", "+1", "1,000", HUGE]
@@ -127,17 +132,27 @@ VALUES = {
     "idle_timeout": (TIME, ["", "60", "-1s", "1S"]),
     "stop_timeout": (TIME, ["never", "5min"]),
     "defer_accept": (TIME, ["on", "5"]),
+    "connection_timeout": (TIME, ["", "1", "-1h"]),
     "socket_mode": (MODE, ["", "8", "0888", "1777", "1000", "-1", "0o660", "rw", "660 "]),
     "umask": (MODE, ["", "x", "01000"]),
     "chroot": (PATH, ["srv", "./srv", " /srv"]),
     "directory": (PATH, ["srv", "~"]),
     "bind_device": ("at most 15 characters", ["a-name-of-16-let"]),
+    "prestart": ("true or false", ["", "ahead"]),
+    "stderr": ("one of log, client", ["", "Log", "socket"]),
+    "pass_as": ("one of systemd, stdin", ["", "fd"]),
+    "stop_signal": (SIGNAL, ["", "term", "15", "SIG", "SIGSIGTERM", "TERM ", "NONE", "RTMIN"]),
 }
 # These are texts; what they name is looked up.
 TEXTS = {"listen", "builtin", "module", "user", "group", "socket_user", "socket_group"}
+# Those of these are in test_bad_programs.py.
+PROGRAMS = {"exec", "acceptor", "environment"}
+# Services of a kind that has the key.
+KINDS = {**dict.fromkeys(["connection_timeout", "prestart", "stderr"], EXEC),
+         **dict.fromkeys(["pass_as", "stop_signal"], ACCEPTOR)}
 CASES = [(key, value, expected) for key, (expected, values) in VALUES.items() for value in values]
 CASES += [("start_timeout", "25h", "at most 1d"), ("idle_timeout", "366d", "at most 365d"),
-          ("sandbox", "Strict", None)]
+          ("connection_timeout", "366d", "at most 365d"), ("sandbox", "Strict", None)]
 
 
 @pytest.mark.parametrize("key, value, expected", CASES, ids=lambda x: repr(x)[:20])
@@ -149,15 +164,15 @@ def test_value(programs, path, key, value, expected):
     refused(programs, path, f'# a default\n{key} = "{value}"\n' + ECHO + "}",
             f"2: {key}: {right(value, expected)}")
     if key not in ("log_level", "exit_idle"):
-        refused(programs, path, ECHO + f"\n{key} = '{value}'\n}}",
+        refused(programs, path, KINDS.get(key, ECHO) + f"\n{key} = '{value}'\n}}",
                 f'5: service "a": {key}: {right(value, expected)}')
 
 
 def test_every_key_is_tried(programs, path):
-    write(path, ECHO + "}")
+    write(path, EVERY_KIND)
     dump = preforkd(programs, "--dump", "--config", path).out
     keys = {line.split()[0] for line in dump.splitlines() if " = " in line}
-    assert keys == set(VALUES) | TEXTS | {"sandbox"}
+    assert keys == set(VALUES) | TEXTS | PROGRAMS | {"sandbox"}
 
 
 @pytest.mark.parametrize("key, what", [("user", "user"), ("group", "group"),
@@ -190,8 +205,14 @@ SERVICES = [
     ('service "a" {\nbuiltin = "echo"\nlisten = {} }', [f"3: {LISTEN}"]),
     ('service "a" {\nlisten = {"tcp://127.0.0.1:0"} }', [f"1: {HANDLER}"]),
     ('service "a" {\nlisten = {"tcp://127.0.0.1:0"}\nbuiltin = "" }', [f"3: {HANDLER}"]),
-    (ECHO + "module = x }",
-     ['4: service "a": module: a service has one of builtin and module, not both']),
+    (ECHO + "module = x }", [f'4: service "a": module: {ONE}']),
+    (ECHO + 'exec = "/bin/cat" }', [f'4: service "a": exec: {ONE}']),
+    (EXEC + 'acceptor = "/bin/cat" }', [f'4: service "a": acceptor: {ONE}']),
+    (ECHO + 'module = x\nexec = "/no"\nacceptor = "/no" }',
+     [f'{line}: service "a": {key}: {ONE}' for line, key in
+      ((4, "module"), (5, "exec"), (6, "acceptor"))]),
+    ('service "a" {\nlisten = {"tcp://127.0.0.1:0"}\nexec = {}\nacceptor = {} }',
+     [f"1: {HANDLER}"]),
     (ECHO + "}\n" + ECHO.replace(":0", ":7") + "}",
      ['5: service "a": given twice; first at FILE:1']),
     (ECHO.replace('"a"', '""') + "}", [f'1: service "": {NAME}']),

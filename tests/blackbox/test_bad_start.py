@@ -274,7 +274,9 @@ def test_second_instance(daemon, programs):
 # The command line.
 
 NAME = "a name is 1 to 63 of A-Z a-z 0-9 _ . -"
-SERVICE = ["--listen", "unix://@never", "--builtin", "echo"]
+ONE_HANDLER = "a service has one of builtin, module, exec and acceptor"
+LISTEN = ["--listen", "unix://@never"]
+SERVICE = [*LISTEN, "--builtin", "echo"]
 
 
 @pytest.mark.parametrize("args, lines", [
@@ -304,12 +306,17 @@ def test_usage(programs, action, args, lines):
     assert (result.code, result.out) == (USAGE, "")
 
 
+def refused_on_command_line(programs, args, line):
+    result = preforkd(programs, *args)
+    assert (result.lines, result.code) == ([f'command line: service "main": {line}'], CONFIG)
+
+
 @pytest.mark.parametrize("args, line", [
     (["--workers", "10x"],
      'workers: "10x" is not right here; expected a number from 1 to 8192'),
     (["--workers", "1", "--set", "workers=2"], "workers: given twice"),
     (["--set", "worker=1"], 'worker: there is no such key; did you mean "workers"?'),
-    (["--module", "hello"], "module: a service has one of builtin and module, not both"),
+    (["--module", "hello"], "module: " + ONE_HANDLER),
     (["--set", "options.colour=red"],
      'builtin: builtin "echo": unknown option "colour"; there are none'),
     (["--set", "user=no-such-user"], 'user: there is no user "no-such-user" on this machine'),
@@ -318,12 +325,11 @@ def test_usage(programs, action, args, lines):
     (["--listen", "unix://@never"], 'listen: "unix://@never" given twice'),
 ])
 def test_mistakes_of_a_service_on_the_command_line(programs, args, line):
-    result = preforkd(programs, *SERVICE, *args)
-    assert (result.lines, result.code) == ([f'command line: service "main": {line}'], CONFIG)
+    refused_on_command_line(programs, [*SERVICE, *args], line)
 
 
 def test_half_a_service_on_the_command_line(programs):
     result = preforkd(programs, "--listen", "unix://@never")
     assert result.lines == ['command line: service "main": builtin: missing; a service needs one '
-                            "of builtin and module"]
+                            "of builtin, module, exec and acceptor"]
     assert result.code == CONFIG

@@ -130,8 +130,8 @@ def test_line_of_the_service_and_after_unknown_keys(programs, path, before):
         f"{path}:{6 * n + 5}: colour: given twice; first in line {n + 1}",
         f"{path}:{n + 1}: colour: {unknown}",
         f"{path}:{6 * n + 5}: colour: {unknown}",
-        f'{path}:{2 * n + 2}: service "a": builtin: missing; a service needs one of builtin and '
-        "module",
+        f'{path}:{2 * n + 2}: service "a": builtin: missing; a service needs one of builtin, '
+        "module, exec and acceptor",
         f'{path}:{2 * n + 2}: service "a": listen: missing; an address, as in '
         'listen = {"tcp://127.0.0.1:7007"}',
     ]
@@ -161,7 +161,8 @@ service "a" {
         "3: colour: there is no such key; preforkd.conf(5) lists them",
         '6: service "a": listen: address "tcp://127.0.0.1": a port is missing, as in '
         "tcp://HOST:PORT",
-        '9: service "a": module: a service has one of builtin and module, not both',
+        '9: service "a": module: a service has one of builtin, module, exec and '
+        "acceptor",
         '10: service "a": nice: "99" is not right here; expected a number from -20 to 19, '
         "or inherit",
         '11: service "a": nice: given twice; first in line 10',
@@ -170,7 +171,8 @@ service "a" {
         f'15: service "a": given twice; first at {path}:5',
         '16: service "a": umask: "0999" is not right here; expected octal permissions as in '
         "0660, at most 0777",
-        '15: service "a": builtin: missing; a service needs one of builtin and module',
+        '15: service "a": builtin: missing; a service needs one of builtin, module, '
+        "exec and acceptor",
         '15: service "a": listen: missing; an address, as in listen = {"tcp://127.0.0.1:7007"}',
     ])
     assert result.code == CONFIG

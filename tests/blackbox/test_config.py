@@ -5,7 +5,7 @@ shows it and is itself a configuration that means the same."""
 import re
 
 import pytest
-from checking import ECHO, IOERR, check, module, preforkd, write
+from checking import ACCEPTOR, ECHO, EVERY_KIND, EXEC, IOERR, check, module, preforkd, write
 from daemon import exchange
 
 
@@ -166,6 +166,25 @@ def test_other_values(programs, path, key, value, shown):
     assert keys_of(dump(programs, path, ECHO + f"{key} = {value} }}"), "a")[key] == shown
 
 
+@pytest.mark.parametrize("text, key, value, shown", [
+    (EXEC, "connection_timeout", "90m", "90m"), (EXEC, "prestart", "yes", "true"),
+    (EXEC, "stderr", "client", "client"), (ACCEPTOR, "pass_as", "stdin", "stdin"),
+    *((ACCEPTOR, "stop_signal", word, word.removeprefix("SIG"))
+      for word in ("TERM", "SIGTERM", "QUIT", "SIGUSR1", "WINCH", "KILL")),
+])
+def test_values_of_programs(programs, path, text, key, value, shown):
+    assert keys_of(dump(programs, path, text + f"{key} = {value} }}"), "a")[key] == shown
+
+
+def test_a_default_of_a_list_is_replaced(programs, path):
+    text = dump(programs, path, 'environment = {"A=1", "B=2"}\n' + EXEC + "}\n"
+                + EXEC.replace('"a"', '"b"') + 'environment = "C=3" }\n'
+                + EXEC.replace('"a"', '"c"') + "environment = {} }\n"
+                + EXEC.replace('"a"', '"d"') + 'environment += "D=4" }\n')
+    assert [keys_of(text, name)["environment"] for name in "abcd"] == [
+        "{'A=1', 'B=2'}", "{'C=3'}", "{}", "{'D=4'}"]
+
+
 ENVIRONMENT = {"PLACE": "/srv/it's \"here\"\\", "EMPTY": ""}
 
 
@@ -210,6 +229,41 @@ def test_command_line_means_what_a_file_means(programs, path):
     assert (result.lines, result.code) == (["command line: ok, 1 service"], 0)
     text = preforkd(programs, "--dump", *args).out
     assert dump(programs, path, text) == text
+
+
+@pytest.mark.parametrize("kind", ["exec", "acceptor"])
+def test_program_on_the_command_line(programs, path, kind):
+    """All that follows the two dashes is its own, whatever it looks like."""
+    arguments = ["-n", "--", "--listen", "x", "", "--exec", "--help", "a b", "it's", "{}", "$HOME"]
+    result = preforkd(
+        programs, "--dump", "--listen", "unix://@a", f"--{kind}", "--workers", "2", "--set",
+        "environment=A=1", "--set", "environment=B=b=b", "--set", "nice=1", "--", "/bin/cat",
+        *arguments)
+    assert (result.lines, result.code) == ([], 0)
+    quoted_list = ", ".join(quoted(text) for text in ["/bin/cat", *arguments])
+    assert f"\t{kind} = {{{quoted_list}}}\n" in result.out
+    keys = keys_of(result.out, "main")
+    assert keys["environment"] == "{'A=1', 'B=b=b'}"
+    assert (keys["workers"], keys["nice"]) == ("2", "1")
+    assert dump(programs, path, result.out) == result.out
+
+
+def test_program_by_set(programs):
+    """A list: each --set one more, as --listen."""
+    result = preforkd(programs, "--dump", "--listen", "unix://@a", "--set", "exec=/bin/cat",
+                      "--set", "exec=-n")
+    assert "\texec = {'/bin/cat', '-n'}\n" in result.out
+
+
+def test_program_of_the_command_line_serves(daemon):
+    d = daemon(args=["--listen", "tcp://127.0.0.1:0", "--workers", "1", "--exec", "--",
+                     "/bin/cat", "-n", "-"])
+    for text in (b"one\n", b"two\nthree\n"):
+        lines = exchange(d.address(), text).splitlines()
+        assert [line.split() for line in lines] == [
+            [b"%d" % n, line] for n, line in enumerate(text.split(), 1)]
+    assert d.status()["pools"][0]["handler"] == "cat"
+    assert d.stop() == 0
 
 
 def test_command_line_serves(daemon):
@@ -261,6 +315,31 @@ def test_dump_of_everything_loads_to_the_same(programs, path):
                 "enabled = on sandbox = off bind_device = lo }")
     assert dump(programs, path, text) == text
     assert dump(programs, path, keys_only(text)) == text
+
+
+def test_dump_of_every_kind(programs, path):
+    """It has no key that would be a mistake there."""
+    text = dump(programs, path, EVERY_KIND)
+    assert dump(programs, path, text) == text
+    assert dump(programs, path, keys_only(text)) == text
+    kinds = [set(keys_of(text, name)) for name in "abc"]
+    for kind, keys in zip(kinds, ({"idle_timeout"}, {"connection_timeout", "prestart", "stderr"},
+                                  {"pass_as", "stop_signal"})):
+        assert [bool(keys & other) for other in kinds].count(True) == 1 and keys <= kind
+
+
+@pytest.mark.parametrize("kind", ["exec", "acceptor"])
+def test_dump_of_hostile_programs(programs, path, kind):
+    arguments = ", ".join(map(quoted, HOSTILE))
+    variables = ", ".join(quoted(f"A{i}={value}") for i, value in enumerate(HOSTILE))
+    text = dump(programs, path, f"""service "a" {{
+    listen = {{"unix://@a"}} stop_timeout = 1h sandbox = off
+    {kind} = {{"/bin/cat", {arguments}}}
+    environment = {{{variables}}}
+}}""")
+    assert f"\t{kind} = {{'/bin/cat', {arguments}}}\n" in text
+    assert f"\tenvironment = {{{variables}}}\n" in text
+    assert dump(programs, path, text) == text
 
 
 def keys_only(text):

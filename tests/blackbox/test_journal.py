@@ -179,7 +179,80 @@ def test_a_message_forges_nothing(logged, journal, ids):
     assert entry["PREFORKD_SOURCE"].startswith("127.0.0.1:")
 
 
+def script(path, text):
+    """Another one in the place of what was there."""
+    path.parent.mkdir(exist_ok=True)
+    new = path.with_suffix(".new")
+    new.write_text(f"#!/bin/sh\n{text}\n")
+    new.chmod(0o755)
+    return new.rename(path)
+
+
+def test_what_a_program_says(logged, journal, ids, tmp_path):
+    """With its own name and pid; the entry is its worker's."""
+    journal.read()
+    program = script(tmp_path / "main/greet", r"printf 'hello \033[2J\nPRIORITY=0\n' >&2; echo $$")
+    d = logged(service("a", TCP, workers=1, exec=[program]))
+    pid = int(exchange(where(d), b""))
+    entry = journal.wait(2, MESSAGE_ID=ids["program_said"])
+    [worker] = pids(d)
+    assert entry == {"MESSAGE": f'service "a" [{where(d)}]: greet[{pid}]: PRIORITY=0',
+                     "PRIORITY": "6", "SYSLOG_IDENTIFIER": "preforkd",
+                     "MESSAGE_ID": ids["program_said"], "PREFORKD_INSTANCE": "main",
+                     "PREFORKD_SERVICE": "a", "PREFORKD_ADDRESS": where(d),
+                     "PREFORKD_WORKER": str(worker), "_PID": worker}
+    texts = [e["MESSAGE"] for e in journal.find(MESSAGE_ID=ids["program_said"])]
+    assert texts[0].endswith(f"greet[{pid}]: hello \\x1b[2J") and len(texts) == 2
+
+
+def test_a_connection_of_a_program(logged, journal, ids):
+    journal.read()
+    d = logged(service("a", TCP, workers=1, log_connections="true", exec=["/bin/cat"]))
+    with connect(where(d)) as s:
+        client = "%s:%d" % s.getsockname()
+        s.sendall(b"x" * 100000)
+        s.shutdown(socket.SHUT_WR)
+        assert len(b"".join(iter(lambda: s.recv(65536), b""))) == 100000
+    entry = journal.wait(MESSAGE_ID=ids["connection"])
+    assert (entry["PREFORKD_SOURCE"], entry["PREFORKD_BYTES_IN"], entry["PREFORKD_BYTES_OUT"]) == (
+        client, "100000", "100000")
+    usec = int(entry["PREFORKD_DURATION_USEC"])
+    assert entry["MESSAGE"].endswith(f"client {client}: finished after "
+                                     f"{usec // 1000}.{usec % 1000:03} ms")
+
+
 # ---- what goes wrong
+
+
+def test_a_program_that_cannot_be_executed_any_more(logged, journal, ids, tmp_path):
+    journal.read()
+    program = script(tmp_path / "main/greet", "echo hello")
+    d = logged(service("a", TCP, workers=1, exec=[program]))
+    assert exchange(where(d), b"") == b"hello\n"
+    program.chmod(0o644)
+    assert exchange(where(d), b"") == b""
+    entry = journal.wait(MESSAGE_ID=ids["program_failed"])
+    assert entry["MESSAGE"] == f'service "a" [{where(d)}]: {program}: Permission denied'
+    assert (entry["PRIORITY"], entry["PREFORKD_WORKER"]) == ("3", str(*pids(d)))
+    program.chmod(0o755)
+    assert exchange(where(d), b"") == b"hello\n"
+    totals = wait_until("no open connection", lambda: d.status()["connections"])
+    assert (totals["accepted"], totals["aborted_error"]) == (3, 1)
+
+
+def test_a_program_that_is_ended_by_a_timeout(logged, journal, ids):
+    journal.read()
+    d = logged(service("a", TCP, workers=1, exec=["/bin/sleep", "1000"],
+                       connection_timeout="200ms"))
+    with connect(where(d)) as s:
+        client = "%s:%d" % s.getsockname()
+        assert s.recv(1) == b""
+    entry = journal.wait(MESSAGE_ID=ids["program_timeout"])
+    assert re.fullmatch(rf'service "a" \[{re.escape(where(d))}\]: /bin/sleep\[\d+\] for client '
+                        rf"{re.escape(client)} was ended after its connection_timeout",
+                        entry["MESSAGE"])
+    assert (entry["PRIORITY"], entry["PREFORKD_SOURCE"], entry["_PID"]) == ("4", client, *pids(d))
+    wait_until("counted", lambda: d.status()["connections"]["timed_out"] == 1)
 
 
 def test_a_worker_that_dies(logged, journal, ids):

@@ -6,7 +6,7 @@ import re
 import subprocess
 
 import pytest
-from checking import ECHO, check, preforkd, write
+from checking import EVERY_KIND, check, preforkd, write
 from roff import unescaped
 from test_units import PROFILES, SERVICES, SOCKETS, settings
 
@@ -26,18 +26,28 @@ def tags(text, macro):
     return found
 
 
+def dump_of_every_key(programs, tmp_path):
+    """Of a key that several kinds have, the first line is a built-in's."""
+    return preforkd(programs, "--dump", "--config", write(tmp_path / "c", EVERY_KIND)).out
+
+
 def test_every_key_is_in_the_manual(programs, tmp_path):
-    path = write(tmp_path / "c", ECHO + "}")
-    text = preforkd(programs, "--dump", "--config", path).out
-    keys = set(re.findall(r"^\t?(\w+) = ", text, re.M))
-    assert len(keys) > 30
-    assert tags(manual(programs, "preforkd.conf.5"), "Ic") == keys | {"options"}
+    text = dump_of_every_key(programs, tmp_path)
+    keys = list(dict.fromkeys(re.findall(r"^\t?(\w+) = ", text, re.M)))
+    assert len(keys) > 40
+    page = manual(programs, "preforkd.conf.5")
+    assert tags(page, "Ic") == {*keys, "options"}
+
+
+def test_the_manual_has_the_keys_in_the_order_of_the_dump(programs):
+    told = re.findall(r"^\.It Ic (\w+) No = ", manual(programs, "preforkd.conf.5"), re.M)
+    schema = (programs.source / "src/config/schema.c").read_text()
+    assert told == re.findall(r'^\t\{"(\w+)", &type_', schema, re.M)
 
 
 def test_every_default_of_the_manual_is_the_default(programs, tmp_path):
-    path = write(tmp_path / "c", ECHO + "}")
-    text = preforkd(programs, "--dump", "--config", path).out
-    values = dict(re.findall(r"^\t?(\w+) = '(.*)'$", text, re.M))
+    text = dump_of_every_key(programs, tmp_path)
+    values = dict(reversed(re.findall(r"^\t?(\w+) = '(.*)'$", text, re.M)))
     said = re.findall(r"^\.It Ic (\w+) No = (?:(?!^\.It Ic).*\n)*?"
                       r"Default:(?: (empty)\.|\n\.Li (\S+))",
                       manual(programs, "preforkd.conf.5"), re.M)
@@ -127,11 +137,13 @@ def test_examples_of_the_manual(programs, tmp_path):
 
 def test_examples_show_each_handler(programs):
     text = manual(programs, "preforkd.conf.5")
-    assert re.search(r"^ +builtin +=", text, re.M) and re.search(r"^ +module +=", text, re.M)
+    for key in ("builtin", "module", "exec", "acceptor"):
+        assert re.search(rf"^ +{key} +=", text, re.M), key
 
 
 @pytest.mark.parametrize("name", ["preforkctl.1", "preforkd.8", "preforkd.conf.5",
-                                  "preforkd-handler.3", "preforkd-systemd.7"])
+                                  "preforkd-handler.3", "preforkd-programs.7",
+                                  "preforkd-systemd.7"])
 def test_what_is_referred_to_is_there(programs, name):
     """`.Xr preforkd... N` leads to a page of ours, `.Sx TITLE` to a section of the page, or of the
     one that is named next to it."""
@@ -188,15 +200,38 @@ def test_exposure_is_what_the_units_are_tested_for(page):
     assert told == tested
 
 
-def test_every_key_and_verb_that_is_named_exists(programs, page, tmp_path):
-    dump = preforkd(programs, "--dump", "--config", write(tmp_path / "c", ECHO + "}")).out
-    keys = set(re.findall(r"^\t?(\w+) = ", dump, re.M))
-    marked = [re.split(r"[\s,;.]+", text.split(" No ")[0])
-              for text in re.findall(r"\bIc (.*)$", page, re.M)]
-    named = {word for words in marked if not re.match(r"\w+ctl$|preforkd$|systemd-", words[0])
-             for word in words if re.fullmatch(r"[a-z_]+", word)}
-    assert {"exit_idle", "listen", "socket_mode"} <= named <= keys
-    assert set(re.findall(r"\bpreforkctl ([a-z]\w+)", page)) <= set(verbs(programs))
+def keys_named(text):
+    """The words of `.Ic a , b`, less those of commands."""
+    marked = [re.split(r"[\s,;.]+", re.sub(r" (?:No|with|Ta|=) .*", "", line))
+              for line in re.findall(r"\bIc (.*)$", text, re.M)]
+    return {word for words in marked if not re.match(r"\w+ctl$|preforkd$|systemd-", words[0])
+            for word in words if re.fullmatch(r"[a-z_]+", word)}
+
+
+def keys_known(programs):
+    """Of every kind of service."""
+    schema = (programs.source / "src/config/schema.c").read_text()
+    return set(re.findall(r'^\t\{"(\w+)", &type_', schema, re.M)) | {"options"}
+
+
+@pytest.mark.parametrize("name, some", [
+    ("preforkd-systemd.7", {"exit_idle", "listen", "socket_mode"}),
+    ("preforkd-programs.7", {"exec", "acceptor", "prestart", "pass_as", "connection_timeout"})])
+def test_every_key_and_verb_that_is_named_exists(programs, name, some):
+    text = manual(programs, name)
+    assert some <= keys_named(text) <= keys_known(programs)
+    assert set(re.findall(r"\bpreforkctl ([a-z]\w+)", text)) <= set(verbs(programs))
+
+
+def test_every_variable_of_a_program_is_in_the_manual(programs):
+    code = (programs.source / "src/worker/program_environment.c").read_text()
+    known = {"".join(words) for words in
+             re.findall(r'put(?:_number)?\(&?w, "(\w*)", "(\w+)"', code)}
+    known |= {f"TCP{name}" for name in re.findall(r'put(?:_number)?\(w, family, "(\w+)"', code)}
+    assert {"PROTO", "TCPREMOTEIP", "IPCREMOTEEUID", "SERVER_PORT"} <= known
+    told = set(re.findall(r"[A-Z_]+", " ".join(re.findall(
+        r"^\.It Ev (.*) Ta ", manual(programs, "preforkd-programs.7"), re.M))))
+    assert told - {"UDP"} == known | {"PREFORKD_SERVICE", "PREFORKD_INSTANCE"}
 
 
 def test_messages_to_look_for_are_those_that_are_said(programs, page):
@@ -236,11 +271,17 @@ def test_shipped_configuration_of_an_instance(programs, tmp_path):
 def test_what_is_commented_out_in_the_shipped_configuration_is_right(programs, tmp_path):
     text = (programs.source / "conf/preforkd.conf").read_text()
     blocks = re.findall(r"^# service .*?^# }$", text, re.S | re.M)
-    assert len(blocks) == 2
+    assert len(blocks) == 4
     keys = {key for block in blocks for key in re.findall(r"^#\s+(\w+)\s+=", block, re.M)}
-    dump = preforkd(programs, "--dump", "--config", write(tmp_path / "c", ECHO + "}")).out
+    dump = dump_of_every_key(programs, tmp_path)
     assert keys <= set(re.findall(r"^\t?(\w+) = ", dump, re.M))
-    qotd = re.sub("^# ?", "", blocks[0], flags=re.M)
     motd = write(tmp_path / "motd", "welcome\n")
-    result = check(programs, tmp_path / "qotd", qotd.replace("/etc/motd", str(motd)))
-    assert result.code == 0, result.lines
+    greet = write(tmp_path / "greet", "#!/bin/sh\n")
+    greet.chmod(0o755)
+    # The module is not there.
+    for block in [blocks[0], *blocks[2:]]:
+        text = re.sub("^# ?", "", block, flags=re.M).replace("/etc/motd", str(motd))
+        text = re.sub(r"/usr/\S+/greet", str(greet), text)
+        text = re.sub(r"/usr/\S+/(node|server)\b", "/bin/cat", text)
+        result = check(programs, tmp_path / "c", text)
+        assert result.code == 0, result.lines

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from daemon import exchange, wait_until
+from support import unchanged
 
 MESSAGE = """
 log_level = "%s"
@@ -38,19 +39,18 @@ def test_log_level_reaches_workers_that_a_reload_keeps(daemon):
     d.ctl("reload")
     exchange(address, b"heard again\n")
     d.wait_log(r"heard again")
-    assert d.workers() == worker
+    wait_until("the worker of before alone", lambda: d.workers() == worker)
     assert "not heard" not in d.log()
 
 
 def test_a_device_that_is_not_there_fails_the_reload(daemon):
     d = daemon(ECHO % "")
-    before = d.workers()
-    d.write_config(ECHO % 'bind_device = "no-such-dev0"')
-    result = d.ctl("reload", check=False)
-    assert result.returncode == 1
-    assert re.search(r'preforkd\.conf:\d+: service "echo": .*bind_device: No such device',
-                     result.stderr), result.stderr
-    assert d.workers() == before
+    with unchanged(d):
+        d.write_config(ECHO % 'bind_device = "no-such-dev0"')
+        result = d.ctl("reload", check=False)
+        assert result.returncode == 1
+        assert re.search(r'preforkd\.conf:\d+: service "echo": .*bind_device: No such device',
+                         result.stderr), result.stderr
     for address in d.addresses():
         assert exchange(address, b"still here") == b"still here"
 
@@ -82,3 +82,32 @@ def test_an_idle_worker_outlives_the_idle_timeout(daemon):
     assert d.log() == log
     # It can still be stopped from within such a wait.
     assert d.stop() == 0
+
+
+def test_a_reload_gives_programs_other_arguments_and_variables(daemon):
+    """Each change replaces the workers, and nothing else does."""
+    def text(arguments, variable):
+        return f"""
+service "a" {{
+    listen = {{"tcp://127.0.0.1:0"}}
+    exec = {{"/bin/sh", "-c", "echo $0 $1 $VARIABLE", {arguments}}}
+    environment = {{"VARIABLE={variable}"}}
+    workers = 1
+}}
+"""
+    d = daemon(text('"one", "two"', "red"))
+    seen = []
+    for arguments, variable, said in (('"one", "two"', "red", b"one two red\n"),
+                                      ('"one", "2"', "red", b"one 2 red\n"),
+                                      ('"one two"', "red", b"one two red\n"),
+                                      ('"one two"', "green", b"one two green\n")):
+        d.write_config(text(arguments, variable))
+        d.ctl("reload")
+        wait_until("one worker", lambda: len(d.workers()) == 1)
+        seen.append(d.workers())
+        assert exchange(d.address(), b"") == said
+    assert len({pid for [pid] in seen}) == 4
+    before = d.workers()
+    d.ctl("reload")
+    # The process that loaded may not be reaped yet.
+    wait_until("no other worker", lambda: d.workers() == before)

@@ -61,6 +61,11 @@ int stop_prepare(int listener, struct error *err)
 	return 0;
 }
 
+int stop_prepare_programs(int listener, struct error *err)
+{
+	return stop_prepare(listener, err);
+}
+
 void stop_arm(void)
 {
 	sigset_t none;

@@ -298,6 +298,21 @@ def cannot_go_on(machine):
     assert machine.exchange(TCP, b"hello") == b"hello"
 
 
+def program(machine):
+    """It says something; and then it can no longer be executed."""
+    path = "/usr/local/bin/greet"
+    machine.write(path, "#!/bin/sh\necho hello >&2\n", 0o755)
+    start(machine, echo("greet", TCP, exec=[path]))
+    assert machine.exchange(TCP, b"") == b""
+    machine.run("chmod", "a-x", path)
+    assert machine.exchange(TCP, b"") == b""
+
+
+def slow_program(machine):
+    start(machine, echo("slow", TCP, exec=["/bin/sleep", "1000"], connection_timeout="200ms"))
+    assert machine.exchange(TCP, b"") == b""
+
+
 def cut_off(machine):
     start(machine, echo("echo", TCP, stop_timeout="300ms"))
     with machine.inside(hold, TCP), machine.inside(queue, TCP, b"waits"):
@@ -343,6 +358,8 @@ SCENES = {
     deaths: ["worker_died", "pool_degraded", "pool_healthy"],
     not_ready: ["worker_not_ready"],
     cannot_go_on: ["worker_failed", "recycle_failed"],
+    program: ["program_said", "program_failed"],
+    slow_program: ["program_timeout"],
     cut_off: ["worker_killed", "queue_cut"],
     no_process: ["fork_failed"],
     no_descriptors: ["descriptors_exhausted"],

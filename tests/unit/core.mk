@@ -7,6 +7,7 @@ core_tests = \
 	tests/unit/test_board_hostile \
 	tests/unit/test_config \
 	tests/unit/test_config_pack \
+	tests/unit/test_copy \
 	tests/unit/test_guard \
 	tests/unit/test_intent \
 	tests/unit/test_notify \
@@ -14,8 +15,10 @@ core_tests = \
 	tests/unit/test_passed \
 	tests/unit/test_pool \
 	tests/unit/test_pool_health \
+	tests/unit/test_relay \
 	tests/unit/test_reload_plan \
-	tests/unit/test_scan
+	tests/unit/test_scan \
+	tests/unit/test_waiting
 check_PROGRAMS += $(core_tests)
 TESTS += $(core_tests)
 
@@ -42,6 +45,10 @@ tests_unit_test_config_LDADD = libconfig.la libbase.la $(CONFUSE_LIBS) $(CHECK_L
 tests_unit_test_config_pack_SOURCES = tests/unit/test_config_pack.c tests/unit/test_config.h
 tests_unit_test_config_pack_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_config_pack_LDADD = libconfig.la libbase.la $(CONFUSE_LIBS) $(CHECK_LIBS)
+
+tests_unit_test_copy_SOURCES = tests/unit/test_copy.c
+tests_unit_test_copy_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_copy_LDADD = $(preforkd_LDADD) $(CHECK_LIBS)
 
 tests_unit_test_guard_SOURCES = tests/unit/test_guard.c
 tests_unit_test_guard_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
@@ -71,6 +78,10 @@ tests_unit_test_pool_health_SOURCES = tests/unit/test_pool_health.c
 tests_unit_test_pool_health_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_pool_health_LDADD = libmaster.la $(CHECK_LIBS)
 
+tests_unit_test_relay_SOURCES = tests/unit/test_relay.c
+tests_unit_test_relay_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_relay_LDADD = libworker.la libboard.la libbase.la $(SECCOMP_LIBS) $(CHECK_LIBS)
+
 tests_unit_test_reload_plan_SOURCES = tests/unit/test_reload_plan.c
 tests_unit_test_reload_plan_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_reload_plan_LDADD = libmaster.la $(CHECK_LIBS)
@@ -78,4 +89,8 @@ tests_unit_test_reload_plan_LDADD = libmaster.la $(CHECK_LIBS)
 tests_unit_test_scan_SOURCES = tests/unit/test_scan.c
 tests_unit_test_scan_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_scan_LDADD = libconfig.la libbase.la $(CONFUSE_LIBS) $(CHECK_LIBS)
+
+tests_unit_test_waiting_SOURCES = tests/unit/test_waiting.c
+tests_unit_test_waiting_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_waiting_LDADD = libworker.la libboard.la libbase.la $(SECCOMP_LIBS) $(CHECK_LIBS)
 endif

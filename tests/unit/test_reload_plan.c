@@ -48,6 +48,12 @@ static const struct {
 	{"a@0=x~", "b@0=x", "A", "D"},
 	{"a@0=x~ b@0=x~", "b@0=x a@0=x", "K1 K0", "K K"},
 	{"a@0=x~", "a@0=x b@0=x", "K0 A", "K"},
+	/* an acceptor has several, and its fingerprint tells of all: one more is another one */
+	{"a@1=12 a@2=12", "a@2=12 a@1=12", "K1 K0", "K K"},
+	{"a@1=12 a@2=12", "a@1=123 a@2=123 a@3=123", "R0 R1 A", "R R"},
+	{"a@1=12 a@2=12", "a@2=2", "R1", "D R"},
+	{"a@1=x a@2=x", "a@1=12 a@2=12", "R0 R1", "R R"},
+	{"a@1=12 a@2=12", "b@1=12 c@2=x", "T0 T1", "R R"},
 	/* a pool that drains has no name; its address can be had back, where that is possible */
 	{"@1=x", "a@1=x", "T0", "R"},
 	{"@1=x~", "a@1=x", "A", "D"},

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: ISC */
+/* The listeners of a pool: one, or all of a service whose copies accept for themselves. */
+#include <config.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "master/copy.h"
+#include "master/crew.h"
+#include "master/transaction.h"
+
+/* The name in LISTEN_FDNAMES: of a .socket unit's the unit's, else the service's. */
+static const char *name_of(const struct service_config *s, const struct listen_on *on)
+{
+	return on->address.kind == ADDRESS_SYSTEMD ? on->address.host : s->name;
+}
+
+char *crew_fingerprint(const struct service_config *s)
+{
+	char *text = config_fingerprint(s), *more, address[ADDRESS_TEXT_MAX];
+
+	for (size_t l = 0; s->kind == HANDLER_ACCEPTOR && l < s->listen.count; l++) {
+		const struct listen_on *on = &s->addresses[l];
+
+		for (size_t e = 0; e < on->endpoint_count; e++) {
+			more = mem_format("%s%s %s\n", text, name_of(s, on),
+					  endpoint_format(&on->endpoints[e], address));
+			free(text);
+			text = more;
+		}
+	}
+	return text;
+}
+
+char *crew_socket_names(const struct service_config *s)
+{
+	char *text = mem_text(""), *more;
+
+	for (size_t l = 0; l < s->listen.count; l++)
+		for (size_t e = 0; e < s->addresses[l].endpoint_count; e++) {
+			more = mem_format("%s%s%s", text, *text ? ":" : "",
+					  name_of(s, &s->addresses[l]));
+			free(text);
+			text = more;
+		}
+	return text;
+}
+
+/* ---- taking and giving back ---- */
+
+static void compose_address(struct crew *crew)
+{
+	size_t used = 0, room = sizeof(crew->address);
+
+	for (size_t i = 0; i < crew->listener_count && used < room; i++)
+		used += (size_t)snprintf(crew->address + used, room - used, "%s%s", i ? " " : "",
+					 crew->listeners[i]->address);
+	if (used >= room)
+		memcpy(crew->address + room - sizeof("..."), "...", sizeof("..."));
+}
+
+void crew_take_listeners(struct crew *crew, struct listener **listeners, size_t count)
+{
+	crew->listeners = listeners;
+	crew->listener_count = count;
+	compose_address(crew);
+}
+
+/* A program may have set O_NONBLOCK, which all see who share the socket; workers that took it over
+ * wait in accept(). Not before the last copy has gone, which may rely on it. */
+static void leave_blocking(struct crew *crew, const struct listener *l)
+{
+	const struct master *m = crew->master;
+
+	if (l->users < 2 || !crew_is_acceptor(crew))
+		return;
+	for (size_t i = 0; i < m->crew_count; i++)
+		if (m->crews[i] != crew && crew_is_acceptor(m->crews[i]) &&
+		    crew_holds(m->crews[i], l))
+			return;
+	listener_set_blocking(l);
+}
+
+void crew_release_listeners(struct crew *crew)
+{
+	for (size_t i = 0; i < crew->listener_count; i++) {
+		leave_blocking(crew, crew->listeners[i]);
+		listener_release(crew->listeners[i]);
+	}
+	free(crew->listeners);
+}
+
+/* ---- looking ---- */
+
+bool crew_holds(const struct crew *crew, const struct listener *l)
+{
+	for (size_t i = 0; i < crew->listener_count; i++)
+		if (crew->listeners[i] == l)
+			return true;
+	return false;
+}
+
+size_t crew_count_waiting(const struct crew *crew, bool alone)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < crew->listener_count; i++) {
+		const struct listener *l = crew->listeners[i];
+
+		if (l->draining && (!alone || l->users == 1))
+			count += !listener_is_empty(l);
+	}
+	return count;
+}
+
+/* ---- closing ---- */
+
+static bool is_kept_by(struct crew *const *crews, size_t count, const struct crew *but,
+		       const struct listener *l)
+{
+	for (size_t i = 0; i < count; i++)
+		if (crews[i] != but &&
+		    (crews[i]->state == CREW_GATED || crews[i]->state == CREW_SERVING) &&
+		    crew_holds(crews[i], l))
+			return true;
+	return false;
+}
+
+static bool another_keeps(const struct crew *crew, const struct listener *l)
+{
+	const struct master *m = crew->master;
+	const struct transaction *t = m->transaction;
+
+	return is_kept_by(m->crews, m->crew_count, crew, l) ||
+	       (t && is_kept_by(t->crews, t->crew_count, crew, l));
+}
+
+/* What systemd keeps is not closed: who waits there waits for the next process. */
+static bool systemd_keeps(const struct crew *crew, const struct listener *l)
+{
+	return l->passed || (crew->master->restarting && l->stored);
+}
+
+size_t crew_close_doors(struct crew *crew)
+{
+	size_t closed = 0;
+
+	for (size_t i = 0; i < crew->listener_count; i++) {
+		struct listener *l = crew->listeners[i];
+
+		if (systemd_keeps(crew, l) || another_keeps(crew, l))
+			continue;
+		listener_refuse_new(l);
+		closed++;
+	}
+	return closed;
+}

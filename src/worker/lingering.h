@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Clients that were answered, and whose end is waited for beside other work: as close_gently(), for
+ * a worker that supervises and has no need to stand still for it. Most have ended by the time of
+ * the next look; only for those that have not the worker wakes.
+ */
+#ifndef WORKER_LINGERING_H
+#define WORKER_LINGERING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LINGERING_MOST 8
+
+struct lingering {
+	int wake; /* readable when there is a reason to look; -1: none could be made */
+	struct lingering_client {
+		int fd;
+		bool watched; /* by wake */
+		uint64_t look, deadline;
+		size_t room; /* bytes that are read at most */
+	} clients[LINGERING_MOST];
+	unsigned count;
+};
+
+void lingering_open(struct lingering *lingering);
+void lingering_close(struct lingering *lingering);
+/* Takes the descriptor over; the oldest has to go where there are too many. */
+void lingering_add(struct lingering *lingering, int fd, uint64_t now);
+/* Reads what came, closes those that have ended or had their time. Does not wait. */
+void lingering_look(struct lingering *lingering, uint64_t now);
+/* When to look at the latest, or UINT64_MAX. */
+uint64_t lingering_due(const struct lingering *lingering);
+
+#endif

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: ISC */
+/* A program for each connection. */
+#include <config.h>
+
+#include <errno.h>
+#include <linux/close_range.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/address.h"
+#include "board/write.h"
+#include "worker/closing.h"
+#include "worker/lingering.h"
+#include "worker/program.h"
+#include "worker/program_client.h"
+#include "worker/stop.h"
+#include "worker/traffic.h"
+
+/* What the child did; on memory that both see, whatever clone() made. */
+struct errand {
+	atomic_bool taken; /* a client */
+	bool stopped;
+	const char *failed; /* the call that did, and its errno */
+	int error;
+	struct program_client client; /* whose descriptor is in the table that is shared until the
+					 execve */
+	struct sockaddr_storage local;
+	socklen_t local_len;
+};
+
+struct programs {
+	struct loop *loop;
+	const struct worker_job *job;
+	struct supervisor supervisor;
+	struct program_environment environment;
+	struct errand *errand;
+	struct sockaddr_storage local; /* the listener's, where it is that of every client */
+	socklen_t local_len;           /* 0: each has one of its own */
+	struct lingering lingering;
+	pid_t self;
+	void *stack;
+};
+
+/* ---- in the child ---- */
+
+static int fail(struct errand *e, const char *call, int errnum)
+{
+	e->failed = call;
+	e->error = errnum;
+	return 1;
+}
+
+static int take_client(const struct worker_job *job, struct errand *e)
+{
+	struct program_client *c = &e->client;
+
+	for (;;) {
+		c->peer_len = sizeof(c->peer);
+		c->fd = accept4(job->listener, &c->peer.any, &c->peer_len, SOCK_CLOEXEC);
+		if (c->fd >= 0)
+			return 0;
+		e->stopped = stop_came();
+		if (e->stopped || loop_failure(errno) != FAILURE_NEXT)
+			return -1;
+		/* The program that had the listener before may have changed its flags. */
+		loop_wait(job->listener, errno);
+	}
+}
+
+static void note_client(const struct programs *p, struct errand *e)
+{
+	program_client_begin(&e->client, p->job);
+	atomic_store(&e->taken, true);
+	if (p->supervisor.notice >= 0)
+		(void)!write(p->supervisor.notice, &(uint64_t){1}, sizeof(uint64_t));
+}
+
+static socklen_t local_of(int fd, struct sockaddr_storage *local)
+{
+	socklen_t len = sizeof(*local);
+
+	if (getsockname(fd, (struct sockaddr *)local, &len) < 0)
+		return 0;
+	return local->ss_family == AF_INET6 ? address_unmap((struct sockaddr *)local, len) : len;
+}
+
+static void fill_environment(struct programs *p, struct errand *e)
+{
+	const struct program_client *c = &e->client;
+	unsigned number = slot_count_source(p->job->slot, p->job->slot_index, p->loop->master);
+
+	if (p->local_len == 0)
+		e->local_len = local_of(c->fd, &e->local);
+	program_environment_fill(&p->environment, p->job->type, c->fd, &c->peer.any, c->peer_len,
+				 (const struct sockaddr *)(p->local_len ? &p->local : &e->local),
+				 p->local_len ? p->local_len : e->local_len, number);
+}
+
+/* Runs on a stack of its own, in the memory of the worker, which waits. */
+static int child(void *argument)
+{
+	struct programs *p = argument;
+	const struct worker_job *job = p->job;
+	struct errand *e = p->errand;
+	int err_fd = p->supervisor.said.write_fd, client;
+
+	if (program_child_prepare(job, p->self) < 0)
+		_exit(fail(e, "preparing the child", errno));
+	stop_arm();
+	if (take_client(job, e) < 0)
+		_exit(e->stopped ? 0 : fail(e, "accept", errno));
+	note_client(p, e);
+	fill_environment(p, e);
+	/* From here on the descriptors are its own: what becomes 0, 1 and 2 stays out of the
+	 * worker. */
+	if (unshare(CLONE_FILES) < 0)
+		_exit(fail(e, "unshare", errno));
+	client = e->client.fd;
+	program_child_execute(job, client, client, err_fd >= 0 ? err_fd : client,
+			      p->environment.list);
+	_exit(fail(e, job->program->argv[0], errno));
+}
+
+/* ---- in the worker ---- */
+
+/* A listener of one address has told it once for all. */
+static void learn_local(struct programs *p)
+{
+	const struct sockaddr_in *in = (const void *)&p->local;
+	const struct sockaddr_in6 *in6 = (const void *)&p->local;
+
+	p->local_len = local_of(p->job->listener, &p->local);
+	if ((in->sin_family == AF_INET && in->sin_addr.s_addr == INADDR_ANY) ||
+	    (in->sin_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr)))
+		p->local_len = 0;
+}
+
+static int prepare(struct programs *p, struct loop *loop)
+{
+	struct error err;
+
+	*p = (struct programs){.loop = loop, .job = loop->job, .self = getpid()};
+	/* What a program must not get: all but 0, 1 and 2. */
+	close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
+	p->errand = mmap(NULL, sizeof(*p->errand), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	p->stack = mmap(NULL, PROGRAM_STACK, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	program_environment_init(&p->environment, p->job->program);
+	learn_local(p);
+	lingering_open(&p->lingering);
+	if (p->errand == MAP_FAILED || p->stack == MAP_FAILED)
+		error_set(&err, 0, "mmap: %s", strerror(errno));
+	else if (supervisor_open(&p->supervisor, p->job, &err) == 0) {
+		p->supervisor.more = p->lingering.wake;
+		return 0;
+	}
+	log_event(LOG_LEVEL_ERROR, MESSAGE_worker_failed, NULL, "%s", err.text);
+	return -1;
+}
+
+/* The child has a client, or has given up. */
+static void tell_to_stop(const struct programs *p)
+{
+	if (!atomic_load(&p->errand->taken))
+		kill(p->supervisor.pid, p->supervisor.quit ? SIGKILL : SIGURG);
+}
+
+enum ending { ENDED_ITSELF, ENDED_LATE, ENDED_ON_ORDER };
+
+/* The child or its program has ended, or has to be. */
+static enum ending wait_for_end(struct programs *p)
+{
+	uint64_t timeout = p->job->program->connection_timeout_usec, deadline = UINT64_MAX, due;
+	struct supervisor *s = &p->supervisor;
+
+	for (;;) {
+		due = lingering_due(&p->lingering);
+		switch (supervisor_wait(s, due < deadline ? due : deadline)) {
+		case SUPERVISED_ENDED:
+			return ENDED_ITSELF;
+		case SUPERVISED_NOTICE:
+			deadline = p->errand->client.begun_usec + timeout;
+			break;
+		case SUPERVISED_LEAVE:
+			tell_to_stop(p);
+			break;
+		case SUPERVISED_END:
+			tell_to_stop(p);
+			if (atomic_load(&p->errand->taken))
+				return ENDED_ON_ORDER;
+			break;
+		case SUPERVISED_MORE:
+		case SUPERVISED_TIMEOUT:
+			lingering_look(&p->lingering, loop_now());
+			if (loop_now() >= deadline)
+				return ENDED_LATE;
+			break;
+		}
+	}
+}
+
+/* The client is done: what it still sends is read first, so that no reset eats the reply. Its bytes
+ * are known only then; where nobody asks, the next client is not kept waiting for that. */
+static void end_connection(struct programs *p, enum connection_field outcome)
+{
+	const struct program_client *c = &p->errand->client;
+	const struct worker_job *job = p->job;
+	struct log_about about;
+	uint64_t now;
+
+	p->loop->served++;
+	if (job->log_connections) {
+		if (!p->supervisor.quit)
+			close_gently(c->fd);
+		traffic_measure(c->fd, outcome == CONN_finished, &about);
+		program_client_end(c, job, outcome, &about);
+		return;
+	}
+	shutdown(c->fd, SHUT_WR);
+	now = loop_now();
+	slot_end(job->slot, outcome, now);
+	lingering_add(&p->lingering, c->fd, now);
+	lingering_look(&p->lingering, now);
+}
+
+/* The program is not there any more, or cannot be executed: each client costs a line at most. */
+static void tell_not_executed(const struct errand *e)
+{
+	static struct log_limit limit;
+
+	if (log_limit_passes(&limit, 1000000))
+		log_event(LOG_LEVEL_ERROR, MESSAGE_program_failed, NULL, "%s: %s", e->failed,
+			  strerror(e->error));
+}
+
+/* No process for the next client, for want of something: tried again in a moment. */
+static int pause_for(struct programs *p, const char *call, int errnum)
+{
+	static struct log_limit limit;
+
+	if (errnum != EAGAIN && loop_failure(errnum) != FAILURE_WAIT) {
+		log_event(LOG_LEVEL_ERROR, MESSAGE_worker_failed, NULL, "%s: %s", call,
+			  strerror(errnum));
+		return -1;
+	}
+	slot_count(p->job->slot, CONN_accept_errors);
+	if (log_limit_passes(&limit, 60000000))
+		log_event(LOG_LEVEL_WARNING, MESSAGE_descriptors_exhausted, NULL,
+			  "%s: %s; trying again every 100 ms", call, strerror(errnum));
+	supervisor_wait(&p->supervisor, loop_now() + 100000);
+	return 0;
+}
+
+/* Without a client the child ends when it is told to, or cannot go on. */
+static int none_taken(struct programs *p, const siginfo_t *info)
+{
+	const struct errand *e = p->errand;
+
+	if (e->failed)
+		return pause_for(p, e->failed, e->error);
+	if (info->si_code == CLD_EXITED || p->supervisor.quit)
+		return 0;
+	/* It may have had a client that nobody knows of: with the worker its socket goes. */
+	log_event(LOG_LEVEL_ERROR, MESSAGE_worker_failed, NULL,
+		  "the process that waits for the next client was killed by SIG%s",
+		  sigabbrev_np(info->si_status));
+	return -1;
+}
+
+/* One child, from its start to the end of its client. Returns 0, or -1 to end. */
+static int serve_one(struct programs *p)
+{
+	struct supervisor *s = &p->supervisor;
+	struct errand *e = p->errand;
+	enum connection_field outcome;
+	siginfo_t info;
+	enum ending ending;
+
+	*e = (struct errand){.client = {.fd = -1}};
+	supervisor_forget_notice(s); /* of one whose end was seen first */
+	s->pid = program_clone(child, p, p->stack);
+	if (s->pid < 0)
+		return pause_for(p, "clone", errno);
+	ending = wait_for_end(p);
+	/* At once: the client does not wait for what the program left behind. One that is told to
+	 * end may still say so. */
+	if (ending == ENDED_ITSELF && atomic_load(&e->taken))
+		shutdown(e->client.fd, SHUT_WR);
+	if (ending == ENDED_LATE)
+		program_client_tell_timeout(&e->client, p->job, s->pid);
+	supervisor_end(s, &info);
+	if (!atomic_load(&e->taken))
+		return none_taken(p, &info);
+	if (e->failed)
+		tell_not_executed(e);
+	outcome = ending == ENDED_LATE ? CONN_timed_out
+		  : e->failed          ? CONN_aborted_error
+				       : supervisor_outcome(s, &info);
+	end_connection(p, outcome);
+	return 0;
+}
+
+/* Before the worker leaves; unless it has to at once. */
+static void finish_lingering(struct programs *p)
+{
+	struct lingering *l = &p->lingering;
+
+	while (l->count > 0 && !p->supervisor.quit) {
+		supervisor_wait(&p->supervisor, lingering_due(l));
+		lingering_look(l, loop_now());
+	}
+}
+
+int loop_programs(struct loop *loop)
+{
+	static struct programs p;
+	int status = prepare(&p, loop);
+
+	/* A child that was stopped by another than us has closed the listener for us too. */
+	while (status == 0 && !loop_ends(loop) && !p.supervisor.leave && !p.errand->stopped)
+		status = serve_one(&p);
+	finish_lingering(&p);
+	lingering_close(&p.lingering);
+	supervisor_close(&p.supervisor);
+	return status;
+}
