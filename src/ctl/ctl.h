@@ -57,6 +57,7 @@ ctl_verb_run reload_run;
 ctl_verb_run upgrade_run;
 ctl_verb_run recycle_run;
 ctl_verb_run stop_run;
+ctl_verb_run import_run;
 
 /* The table of verbs ends with a row without a name. err of verbs_find: EX_USAGE. */
 const struct ctl_verb *verbs_find(const struct ctl_verb *verbs, const char *name,

@@ -5,6 +5,29 @@ preforkctl_SOURCES = \
 	src/ctl/call.c \
 	src/ctl/client.c src/ctl/client.h \
 	src/ctl/ctl.h \
+	src/ctl/import.c src/ctl/import.h \
+	src/ctl/import_arena.c src/ctl/import_arena.h \
+	src/ctl/import_draft.c \
+	src/ctl/import_here.c \
+	src/ctl/import_hosts.c \
+	src/ctl/import_inetd.c src/ctl/import_inetd.h \
+	src/ctl/import_inetd_line.c \
+	src/ctl/import_name.c \
+	src/ctl/import_print.c \
+	src/ctl/import_program.c \
+	src/ctl/import_source.c \
+	src/ctl/import_unit.c src/ctl/import_unit.h \
+	src/ctl/import_unit_access.c \
+	src/ctl/import_unit_environment.c \
+	src/ctl/import_unit_program.c \
+	src/ctl/import_unit_read.c \
+	src/ctl/import_unit_service.c \
+	src/ctl/import_unit_socket.c \
+	src/ctl/import_unit_text.c \
+	src/ctl/import_xinetd.c src/ctl/import_xinetd.h \
+	src/ctl/import_xinetd_access.c \
+	src/ctl/import_xinetd_read.c \
+	src/ctl/import_xinetd_rest.c \
 	src/ctl/json.c src/ctl/json.h \
 	src/ctl/main.c \
 	src/ctl/options.c \

@@ -24,6 +24,8 @@ static const struct ctl_verb verbs[] = {
 	{"recycle", recycle_run, "", "replace every worker in turn", ORDER_OPTIONS, ORDER_TIMEOUT},
 	{"stop", stop_run, "", "end the daemon when its connections have ended", ORDER_OPTIONS,
 	 ORDER_TIMEOUT},
+	{"import", import_run, "FILE...", "turn inetd.conf, xinetd.d, units into configuration", 0,
+	 0},
 	{NULL, NULL, NULL, NULL, 0, 0},
 };
 
