@@ -18,13 +18,20 @@ from pathlib import Path
 # What preforkd needs, and what tests want to find in there. Interpreters: sh and perl are always in.
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "libpam-systemd", "libconfuse2", "libjansson4",
             "libseccomp2", "libsystemd0", "socat", "netcat-openbsd", "procps", "iproute2",
-            "rsync", "git", "openssh-server")
+            "netbase",
+            # The programs and clients of preforkd-programs(7).
+            "rsync", "git", "openssh-server", "openssh-client", "python3", "curl", "haproxy",
+            "nginx", "php-cgi", "gunicorn", "nodejs")
 # Work of the system's own would disturb what tests measure.
 MASKED = ("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer",
           "e2scrub_all.timer", "e2scrub_reap.service", "systemd-tmpfiles-clean.timer",
-          "console-getty.service", "getty.target", "ssh.service")
+          "console-getty.service", "getty.target", "phpsessionclean.timer",
+          "ssh.service")
+# For tests to start.
+DISABLED = ("haproxy.service", "nginx.service", "rsync.service")
 # A user with a home, for tests of user units.
 HOOKS = (f'chroot "$1" systemctl --quiet mask {" ".join(MASKED)}',
+         f'chroot "$1" systemctl --quiet disable {" ".join(DISABLED)}',
          'chroot "$1" useradd --create-home --uid 1000 --shell /bin/sh alice')
 UNWANTED = ("/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/man/*", "/usr/share/info/*")
 TOOLS = ("mmdebstrap", "systemd-nspawn", "nsenter", "mount")
