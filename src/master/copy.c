@@ -143,7 +143,7 @@ uint64_t crew_attend_groups(struct crew *crew, uint64_t now)
 	uint64_t next = POOL_NEVER;
 	size_t i = 0;
 
-	while (i < crew->worker_count) {
+	while (crew_is_acceptor(crew) && i < crew->worker_count) {
 		struct worker *w = crew->workers[i];
 
 		if (w->ended && group_is_gone(w, now)) {
@@ -235,11 +235,9 @@ uint64_t crew_attend_copies(struct crew *crew, uint64_t now)
 {
 	uint64_t next = POOL_NEVER;
 
-	for (size_t i = 0; i < crew->worker_count; i++) {
+	for (size_t i = 0; crew_is_acceptor(crew) && i < crew->worker_count; i++) {
 		struct worker *w = crew->workers[i];
 
-		if (!w->copy)
-			continue;
 		program_stderr_tell(&w->copy->output, now, on_said, w);
 		if (w->copy->output.suppressed)
 			next = earlier(next, w->copy->output.second + 1000000);

@@ -51,7 +51,8 @@ static void publish(struct crew *crew)
 	if (crew->state != CREW_SERVING && crew->state != CREW_DRAINING)
 		return;
 	board_pool_set(board, crew->board, POOL_generation, crew->generation);
-	board_pool_set(board, crew->board, POOL_workers_wanted, crew->service->workers);
+	board_pool_set(board, crew->board, POOL_workers_wanted,
+		       crew->given_up ? 0 : crew->service->workers);
 	board_pool_set(board, crew->board, POOL_workers_running, crew->worker_count);
 	board_pool_set(board, crew->board, POOL_workers_ready, c->ready + c->old);
 	board_pool_set(board, crew->board, POOL_workers_leaving, c->leaving);

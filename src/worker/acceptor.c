@@ -134,8 +134,9 @@ _Noreturn void acceptor_run(const struct acceptor_job *job)
 {
 	struct error err = {.code = EX_OSERR};
 
-	if (setsid() < 0 || dup2(job->output, STDERR_FILENO) < 0)
+	if (setpgid(0, 0) < 0 || dup2(job->output, STDERR_FILENO) < 0)
 		_exit(EX_OSERR);
+	worker_leave_terminal();
 	default_signals();
 	if (arrange_descriptors(job, &err) == 0 && worker_change(job->process, &err) == 0)
 		execute(job, &err);

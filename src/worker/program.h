@@ -90,6 +90,7 @@ struct supervisor {
 	int signals; /* a signalfd: CHLD, and what the master sends */
 	int notice;  /* an eventfd: a client was taken; -1 where nobody waits for that */
 	int more;    /* the caller's, which is told when it is readable; -1: none */
+	bool ended;  /* pid was seen to have, and is not reaped yet */
 	bool leave;  /* TERM came */
 	bool quit;   /* VTALRM came: everything ends at once */
 	pid_t pid;   /* the child or program, its group's number too; -1: none */

@@ -3,7 +3,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <stdio.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/un.h>
 
@@ -30,24 +30,53 @@ void program_environment_init(struct program_environment *env, const struct prog
 	memcpy(env->list, program->environment, env->fixed * sizeof(char *));
 }
 
-/* PREFIX and NAME without anything between: TCP and LOCALIP. */
+/* PREFIX and NAME without anything between: TCP and LOCALIP. Not by printf(3): with eleven of them
+ * that is 4 % of what a short program costs. */
 static void put(struct writer *w, const char *prefix, const char *name, const char *value)
 {
-	size_t room = (size_t)(w->end - w->p);
-	int n = snprintf(w->p, room, "%s%s=%s", prefix, name, value);
+	size_t of_prefix = strlen(prefix), of_name = strlen(name), of_value = strlen(value);
+	char *p = w->p;
 
-	if (n < 0 || (size_t)n >= room || w->count == PROGRAM_VARIABLES)
+	if (of_prefix + of_name + of_value + 2 > (size_t)(w->end - p) ||
+	    w->count == PROGRAM_VARIABLES)
 		return;
-	w->env->list[w->env->fixed + w->count++] = w->p;
-	w->p += n + 1;
+	w->env->list[w->env->fixed + w->count++] = p;
+	p = mempcpy(p, prefix, of_prefix);
+	p = mempcpy(p, name, of_name);
+	*p++ = '=';
+	w->p = mempcpy(p, value, of_value + 1);
+}
+
+/* Returns where the digits begin; they end the text. */
+static char *format_number(char text[16], unsigned value)
+{
+	char *p = text + 15;
+
+	*p = '\0';
+	do {
+		*--p = (char)('0' + value % 10);
+		value /= 10;
+	} while (value);
+	return p;
 }
 
 static void put_number(struct writer *w, const char *prefix, const char *name, unsigned value)
 {
 	char text[16];
 
-	snprintf(text, sizeof(text), "%u", value);
-	put(w, prefix, name, text);
+	put(w, prefix, name, format_number(text, value));
+}
+
+static void format_inet(char *text, const struct in_addr *address)
+{
+	const unsigned char *bytes = (const void *)address;
+	char number[16], *p = text;
+
+	for (int i = 0; i < 4; i++) {
+		if (i > 0)
+			*p++ = '.';
+		p = stpcpy(p, format_number(number, bytes[i]));
+	}
 }
 
 struct place {
@@ -60,7 +89,7 @@ static struct place place_of(const union address *a)
 	struct place place = {.ip = ""};
 
 	if (a->any.sa_family == AF_INET) {
-		inet_ntop(AF_INET, &a->in.sin_addr, place.ip, sizeof(place.ip));
+		format_inet(place.ip, &a->in.sin_addr);
 		place.port = ntohs(a->in.sin_port);
 	} else if (a->any.sa_family == AF_INET6) {
 		inet_ntop(AF_INET6, &a->in6.sin6_addr, place.ip, sizeof(place.ip));

@@ -103,6 +103,8 @@ static bool has_ended(const struct supervisor *s)
 {
 	siginfo_t info = {.si_pid = 0};
 
+	if (s->ended)
+		return true;
 	return waitid(P_PID, (id_t)s->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
 	       info.si_pid == s->pid;
 }
@@ -115,7 +117,9 @@ static bool reap_orphans(const struct supervisor *s)
 
 	while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0) {
 		/* The kernel shows the same one first again: those behind it wait for its end. */
-		if (info.si_pid == s->pid || info.si_pid == s->other)
+		if (info.si_pid == s->pid)
+			return true;
+		if (info.si_pid == s->other)
 			return s->pid > 0 && has_ended(s);
 		waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG);
 		info.si_pid = 0;
@@ -138,7 +142,7 @@ static bool take_signals(struct supervisor *s, enum supervised *what)
 	}
 	s->leave |= leave || s->quit;
 	if (child)
-		child = reap_orphans(s);
+		child = s->ended = reap_orphans(s);
 	*what = child ? SUPERVISED_ENDED : end ? SUPERVISED_END : SUPERVISED_LEAVE;
 	return child || end || leave;
 }
@@ -239,7 +243,7 @@ static void outlast_group(struct supervisor *s, pid_t group)
 	enum supervised ignored;
 	bool killed = false;
 
-	for (;;) {
+	while (!is_gone(group)) {
 		reap_group(group);
 		if (is_gone(group))
 			return;
@@ -285,6 +289,10 @@ static void signal_group(const struct supervisor *s, int signal)
  * another user is not ours to kill. */
 static bool end_leader(struct supervisor *s)
 {
+	if (has_ended(s)) {
+		kill(-s->pid, s->quit ? SIGKILL : SIGTERM);
+		return true;
+	}
 	signal_group(s, s->quit ? SIGKILL : SIGTERM);
 	if (leader_ends_within(s, s->quit ? 0 : GRACE_USEC))
 		return true;
@@ -303,6 +311,7 @@ void supervisor_end(struct supervisor *s, siginfo_t *info)
 		waitid(P_PID, (id_t)s->pid, info, WEXITED | WNOHANG);
 	info->si_pid = s->pid;
 	s->pid = -1;
+	s->ended = false;
 	outlast_group(s, info->si_pid);
 	reap_orphans(s);
 	s->pid = info->si_pid; /* for what it said */

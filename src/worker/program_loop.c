@@ -208,7 +208,7 @@ static enum ending wait_for_end(struct programs *p)
 
 /* The client is done: what it still sends is read first, so that no reset eats the reply. Its bytes
  * are known only then; where nobody asks, the next client is not kept waiting for that. */
-static void end_connection(struct programs *p, enum connection_field outcome)
+static void end_connection(struct programs *p, enum ending ending, enum connection_field outcome)
 {
 	const struct program_client *c = &p->errand->client;
 	const struct worker_job *job = p->job;
@@ -223,7 +223,8 @@ static void end_connection(struct programs *p, enum connection_field outcome)
 		program_client_end(c, job, outcome, &about);
 		return;
 	}
-	shutdown(c->fd, SHUT_WR);
+	if (ending != ENDED_ITSELF)
+		shutdown(c->fd, SHUT_WR);
 	now = loop_now();
 	slot_end(job->slot, outcome, now);
 	lingering_add(&p->lingering, c->fd, now);
@@ -303,7 +304,7 @@ static int serve_one(struct programs *p)
 	outcome = ending == ENDED_LATE ? CONN_timed_out
 		  : e->failed          ? CONN_aborted_error
 				       : supervisor_outcome(s, &info);
-	end_connection(p, outcome);
+	end_connection(p, ending, outcome);
 	return 0;
 }
 

@@ -100,12 +100,12 @@ pid_t program_start(struct program_start *start, int in, int out, int err_fd,
 }
 
 void program_start_tell_shortage(const struct worker_job *job, const char *call, int errnum,
-				 const char *what)
+				 const char *consequence)
 {
 	static struct log_limit limit;
 
 	slot_count(job->slot, CONN_accept_errors);
 	if (log_limit_passes(&limit, 60000000))
 		log_event(LOG_LEVEL_WARNING, MESSAGE_descriptors_exhausted, NULL, "%s: %s; %s",
-			  call, strerror(errnum), what);
+			  call, strerror(errnum), consequence);
 }

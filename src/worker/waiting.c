@@ -22,8 +22,9 @@ static struct {
 	int kept;     /* the listener itself */
 	int dead;
 	timer_t timer;
+	bool has_timer;
 	volatile sig_atomic_t came; /* a bit for each signal */
-} waiting = {-1, -1, -1, NULL, 0};
+} waiting = {-1, -1, -1, NULL, false, 0};
 
 static const int signals[] = {SIGTERM, SIGCHLD, SIGVTALRM, SIGALRM, SIGNAL_INPUT, SIGNAL_TIMER};
 static const int passed_on[] = {SIGTERM, SIGCHLD, SIGVTALRM};
@@ -48,8 +49,8 @@ static int open_all(int listener)
 	waiting.listener = listener;
 	waiting.kept = fcntl(listener, F_DUPFD_CLOEXEC, 3);
 	waiting.dead = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (waiting.kept < 0 || waiting.dead < 0 ||
-	    timer_create(CLOCK_MONOTONIC, &event, &waiting.timer) < 0)
+	waiting.has_timer = timer_create(CLOCK_MONOTONIC, &event, &waiting.timer) == 0;
+	if (waiting.kept < 0 || waiting.dead < 0 || !waiting.has_timer)
 		return -1;
 	sigfillset(&action.sa_mask);
 	for (size_t i = 0; i < COUNT(signals); i++)
@@ -70,9 +71,9 @@ void waiting_close(void)
 {
 	fd_close(&waiting.kept);
 	fd_close(&waiting.dead);
-	if (waiting.timer)
+	if (waiting.has_timer)
 		timer_delete(waiting.timer);
-	waiting.timer = NULL;
+	waiting.has_timer = false;
 }
 
 int waiting_watch(int fd)

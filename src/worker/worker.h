@@ -22,4 +22,7 @@ int worker_become(const struct worker_job *job, struct error *err);
 /* Of that what a program needs too: all from the limits on. */
 int worker_change(const struct worker_job *job, struct error *err);
 
+/* No program gets at the terminal that the daemon was started from. */
+void worker_leave_terminal(void);
+
 #endif

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """Services whose clients are served by copies of a program that accepts for itself."""
 
+import contextlib
 import os
 import re
 import signal
@@ -68,13 +69,12 @@ def let_go(s):
         assert b"".join(iter(lambda: s.recv(64), b"")) == b"at last"
 
 
-def held_by(address, pid):
-    """A client that this copy serves; the others are let go."""
-    while True:
-        s, who = hold(address)
-        if who == pid:
-            return s
-        let_go(s)
+def silent_for(s, seconds):
+    """Nothing comes for so long: what a thing that must not happen would have needed."""
+    s.settimeout(seconds)
+    with contextlib.suppress(TimeoutError):
+        raise AssertionError(s.recv(64))
+    s.settimeout(30)
 
 
 # -- what is seen of copies
@@ -130,7 +130,12 @@ def environment_of(pid):
 
 
 def descriptors_of(pid):
-    return {int(fd.name): os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()}
+    """By number; without what is closed meanwhile."""
+    found = {}
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found[int(fd.name)] = os.readlink(fd)
+    return found
 
 
 def group_of(pid):

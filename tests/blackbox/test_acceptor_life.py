@@ -11,10 +11,9 @@ import socket
 import time
 
 import pytest
-from acceptors import (PROGRAM, PYTHON, TCP, ask, copies, environment_of, held_by, hold, let_go,
-                       pid_of, said, service, shell, texts, told_to_leave, wait_copies, wait_end,
-                       wait_said, written)
-from daemon import connect, exchange, wait_until
+from acceptors import (ask, copies, environment_of, hold, let_go, pid_of, said, service, shell,
+                       silent_for, told_to_leave, wait_copies, wait_end, written)
+from daemon import connect, wait_until
 from look import is_gone, pool, wait_gone
 
 UNAVAILABLE = 69
@@ -107,14 +106,15 @@ def test_a_start_with_a_program_that_fails(daemon, tmp_path, ready):
     (tmp_path / "fail").touch()
     d = daemon(service(workers=2, ready=ready, fail=tmp_path / "fail"), expect_ready=False)
     assert d.wait() == UNAVAILABLE
-    assert re.search(r'<3>preforkd\[\d+\]: service "a" \[tcp://127.0.0.1:\d+\]: python3 exited with '
-                     r"status 3 before it was ready: fail: there is no such module\n", d.log())
+    assert re.search(r'<3>preforkd\[\d+\]: service "a" \[tcp://127.0.0.1:\d+\]: python3 exited '
+                     r"with status 3 before it was ready: fail: there is no such module\n", d.log())
 
 
 def test_a_start_with_a_program_that_is_killed(daemon):
-    d = daemon(shell("kill -SEGV $$"), expect_ready=False)
+    d = daemon(shell("echo the last words; kill -SEGV $$", workers=5), expect_ready=False)
     assert d.wait() == UNAVAILABLE
-    assert re.search(r"sh killed by SIGSEGV( \(core dumped\))? before it was ready\n", d.log())
+    assert re.search(r"sh killed by SIGSEGV( \(core dumped\))? before it was ready: "
+                     r"the last words\n", d.log())
 
 
 def test_a_program_that_the_kernel_does_not_execute(daemon, tmp_path):
@@ -128,7 +128,7 @@ def test_a_program_that_the_kernel_does_not_execute(daemon, tmp_path):
 
 
 def test_a_start_with_a_program_that_is_never_ready(daemon, tmp_path):
-    d = daemon(service(mute=1, say="I begin", keys='start_timeout = "500ms"') +
+    d = daemon(service(mute=__file__, say="I begin", keys='start_timeout = "500ms"') +
                service(f"unix://{tmp_path}/b", name="b"), expect_ready=False)
     assert d.wait() == UNAVAILABLE
     assert re.search(r'service "a" \[tcp://127.0.0.1:\d+\]: not ready within start_timeout: '
@@ -139,7 +139,7 @@ def test_a_failed_start_ends_with_whom_it_serves(daemon, tmp_path):
     """Copies take clients as soon as they run."""
     d = daemon(service(f"unix://{tmp_path}/a") +
                service(f"unix://{tmp_path}/b", name="b", wait=tmp_path / "go", fail=tmp_path / "go",
-                       mute=1, keys='start_timeout = "2s"\n stop_timeout = "100ms"'),
+                       mute=__file__, keys='start_timeout = "2s"\n stop_timeout = "100ms"'),
                expect_ready=False)
     wait_until("a copy", lambda: (tmp_path / "a").exists())
     s, _ = wait_until("a client", lambda: try_hold(f"unix://{tmp_path}/a"))
@@ -151,7 +151,7 @@ def test_a_failed_start_ends_with_whom_it_serves(daemon, tmp_path):
 
 
 def try_hold(address):
-    with contextlib.suppress(ConnectionRefusedError):
+    with contextlib.suppress(ConnectionRefusedError, FileNotFoundError):
         return hold(address)
     return None
 
@@ -230,17 +230,25 @@ def test_all_at_once(daemon):
     wait_copies(d, 12, but=before)
 
 
-def test_one_that_hangs_at_its_start(daemon, tmp_path):
-    """It has its clients all the same, and so its stop_timeout."""
-    go = tmp_path / "go"
-    go.touch()
-    d = daemon(service(workers=2, wait=go, keys='start_timeout = "300ms"'))
-    go.unlink()
-    first = min(copies(d))
+def test_one_that_is_not_ready_in_time(daemon, tmp_path):
+    """It may have clients all the same, and so it has its stop_timeout."""
+    mute = tmp_path / "mute"
+    d = daemon(service(workers=2, mute=mute, keys='start_timeout = "300ms"'))
+    mute.touch()
+    first, second = copies(d)
     os.kill(first, signal.SIGKILL)
-    line = d.wait_log(r'service "a" \[\S+\]: worker (\d+) was not ready within start_timeout')
-    go.touch()
-    wait_copies(d, 2, but={first, int(line[1])})
+    s, one = hold(d.address())
+    t, other = hold(d.address())
+    [late] = {one, other} - {second}
+    d.wait_log(rf'service "a" \[\S+\]: worker {late} was not ready within start_timeout')
+    mute.unlink()
+    wait_copies(d, 2, but={first, late})
+    assert not is_gone(late)
+    let_go(s)
+    let_go(t)
+    wait_end(late)
+    assert told_to_leave(d, late) == 1
+    assert pool(d)["workers_died"] == 1
 
 
 # ---- the stop
@@ -253,6 +261,7 @@ def test_a_client_is_served_to_its_end(daemon):
     idle -= {busy}
     d.signal(signal.SIGTERM)
     wait_gone(idle)
+    silent_for(s, 0.5)
     assert d.process.poll() is None
     let_go(s)
     assert d.wait() == 0
@@ -336,9 +345,10 @@ def test_a_deaf_child_that_is_left_behind_is_killed(daemon, tmp_path):
 
 
 def test_what_a_child_that_is_left_behind_says_is_heard(daemon, tmp_path):
-    """A program behind a shell that does not wait for it: it has a client to serve yet, and would not
-    outlive a closed pipe."""
-    inner = f"trap 'touch {tmp_path}/told' TERM; while [ ! -e {tmp_path}/go ]; do sleep 0.01; done; " \
+    """A program behind a shell that does not wait for it: it has a client to serve yet, and would
+    not outlive a closed pipe."""
+    inner = f"trap 'touch {tmp_path}/told' TERM; " \
+        f"while [ ! -e {tmp_path}/go ]; do sleep 0.01; done; " \
         f"echo one; echo two; touch {tmp_path}/end"
     d = daemon(shell(f"trap 'exit 0' TERM; (trap '' TERM; {inner}) & while :; do sleep 0.01; done",
                      workers=1))

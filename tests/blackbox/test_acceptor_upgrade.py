@@ -3,16 +3,15 @@
 workers; no client and no line is lost."""
 
 import os
-import re
 import signal
 
-from acceptors import (TCP, ask, copies, hold, let_go, pid_of, said, service, shell, texts,
-                       told_to_leave, wait_copies, wait_end, wait_said, written)
+from acceptors import (TCP, ask, copies, hold, let_go, pid_of, said, service, shell, silent_for,
+                       texts, told_to_leave, wait_copies, wait_end, wait_said, written)
 from daemon import wait_until
 from look import is_gone, pool, pools, wait_gone
 from manager import manage  # noqa: F401 (a fixture)
 from support import Clients, descriptors
-from upgrading import (identity, install_text, kinds, own_programs, refused,  # noqa: F401
+from upgrading import (identity, kinds, own_programs, refused,  # noqa: F401
                        upgrade, wait_alone)
 
 
@@ -23,7 +22,7 @@ def test_copies_are_replaced_and_nobody_is_lost(daemon, tmp_path):
         for number in range(1, 6):
             old = copies(d)
             text = upgrade(d)
-            assert re.search(rf"generation {number + 1}: 0 kept, 1 replaced, 0 added, 0 dropped", text)
+            assert f"generation {number + 1}: 0 kept, 1 replaced, 0 added, 0 dropped" in text
             assert identity(d) == was
             wait_gone(old)
             assert len(wait_copies(d, 3, but=old)) == 3
@@ -54,6 +53,7 @@ def test_one_that_leaves_is_told_once_and_serves_its_client(daemon):
     wait_until("told", lambda: [w for w in d.status()["workers"] if w["leaving"]])
     upgrade(d)
     upgrade(d)
+    silent_for(s, 0.5)
     assert not is_gone(pid)
     let_go(s)
     wait_end(pid)
@@ -75,10 +75,10 @@ def test_what_it_writes_is_logged_throughout(daemon, tmp_path):
     """Also the begin of a line whose end comes after the upgrade."""
     d = daemon(shell(f"while [ ! -e {tmp_path}/go ]; do sleep 0.01; done; printf 'begin '; "
                      f"touch {tmp_path}/begun; while [ ! -e {tmp_path}/end ]; do sleep 0.01; done; "
-                     "echo end; trap 'echo told; exit 0' TERM; while :; do sleep 0.01; done", workers=1))
+                     "echo end; trap 'echo told; exit 0' TERM; while :; do sleep 0.01; done",
+                     workers=1))
     [pid] = copies(d)
-    # The new binary's load waits for the program of before no longer than it must.
-    install_slow(d, tmp_path)
+    slow_down(d)
     (tmp_path / "go").touch()
     wait_until("half a line", (tmp_path / "begun").exists)
     d.signal(signal.SIGUSR2)
@@ -89,10 +89,9 @@ def test_what_it_writes_is_logged_throughout(daemon, tmp_path):
     assert "".join(text for who, text in said(d) if who == pid) == "begin endtold"
 
 
-def install_slow(d, tmp_path):
-    """From now on a copy needs two seconds, so that the old one has time to speak."""
-    d.write_config(d.config_file.read_text().replace(f"while [ ! -e {tmp_path}/go", "sleep 1; while [ ! -e "
-                                                     f"{tmp_path}/go"))
+def slow_down(d):
+    """From now on a copy needs longer, so that the old one has time to speak."""
+    d.write_config(d.config_file.read_text().replace("'-c', '", "'-c', 'sleep 1; "))
 
 
 def test_the_copies_of_before_go_on_when_the_new_load_fails(daemon, tmp_path):
@@ -128,7 +127,7 @@ def test_one_that_was_starting_becomes_ready_after_it(daemon, tmp_path):
     os.kill(first, signal.SIGKILL)
     wait_until("the next", lambda: [w for w in d.status()["workers"] if w["state"] == "starting"])
     [new] = [w["pid"] for w in d.status()["workers"] if w["state"] == "starting"]
-    d.write_config(service(workers=2, wait=go, fail=fail, mute=1,
+    d.write_config(service(workers=2, wait=go, fail=fail, mute=__file__,
                            keys='start_timeout = "500ms"\n stop_timeout = "500ms"'))
     assert "not ready within start_timeout" in refused(d)
     assert not is_gone(new)

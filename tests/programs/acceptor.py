@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: ISC
-"""A program that accepts for itself, for the tests of acceptors: one client at a time, who says what
-happens. Its arguments:
+"""A program that accepts for itself, for the tests of acceptors: one client at a time, who says
+what happens. Its arguments:
 
-    blocking=1      it waits in accept(), on its first socket only; else its sockets do not block, as
-                    with every event loop
-    wait=FILE       it is ready, and accepts, when the file is there; says READY=1 then, if it can
-    mute=1          it never says READY=1
+    blocking=1      it waits in accept(), on its first socket only; else its sockets do not block,
+                    as with every event loop
+    wait=FILE       it is ready, and accepts, when the file is there
+    mute=FILE       it does not say READY=1 while the file is there, but accepts
     fail=FILE       it ends with status 3 and a word about that while the file is there
     early=FILE      it says READY=1, waits 200 ms and ends with status 4 while the file is there
     child=FILE      it leaves a child behind whose pid is in the file
     deaf=1          it ignores TERM, and so does its child
     say=TEXT        a line on stderr at the start
 
-A client sends one line: pid, hold (until it sends more), sockets, say TEXT, flood N, exit N, kill N,
-notify TEXT. Anything else comes back. Datagrams come back behind the pid.
+A client sends one line: pid, hold (until it sends more), sockets, say TEXT, flood N, exit N,
+kill N, notify TEXT. Anything else comes back. Datagrams come back behind the pid.
 """
 
 import os
@@ -141,7 +141,7 @@ def main():
         selector.register(s, selectors.EVENT_READ)
         if "blocking" not in options:
             s.setblocking(False)
-    if "mute" not in options:
+    if not there("mute"):
         tell("STATUS=it begins\nREADY=1")
     if "blocking" in options:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -150,8 +150,8 @@ def main():
     while True:
         for key, _ in selector.select():
             if key.fileobj is wake:
-                number = wake.recv(1)[0]
-                say(f"told to leave by {number}")
+                for number in wake.recv(100):
+                    say(f"told to leave by {number}")
                 return
             take(key.fileobj, sockets)
 
