@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The limit to hold a preforking server against: workers that accept, read, write and close, or
- * receive and send, and nothing else. No limits, no counters, no time-outs, no names. Whatever a
- * real server costs beyond this is what its features cost.
+ * receive and send, or start a program and wait for it, and nothing else. No limits, no counters,
+ * no time-outs, no names. Whatever a real server costs beyond this is what its features cost.
  */
 #include <config.h>
 
@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,14 +29,16 @@ struct plan {
 	const char *kind;  /* tcp, unix, udp */
 	const char *where; /* a port or a path */
 	int workers;
-	void (*work)(int listener);
+	char **program; /* and its arguments, or NULL */
+	void (*work)(const struct plan *plan, int listener);
 };
 
 /* Written to by one worker each: every page of it that no client needs stays untouched. */
 static char buffer[65536];
 
-static void serve_echo(int listener)
+static void serve_echo(const struct plan *plan, int listener)
 {
+	(void)plan;
 	for (;;) {
 		ssize_t got;
 		int client = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
@@ -49,10 +52,11 @@ static void serve_echo(int listener)
 	}
 }
 
-static void serve_daytime(int listener)
+static void serve_daytime(const struct plan *plan, int listener)
 {
 	static const char line[] = "Thu Jan  1 00:00:00 1970\r\n";
 
+	(void)plan;
 	for (;;) {
 		int client = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 
@@ -64,8 +68,9 @@ static void serve_daytime(int listener)
 	}
 }
 
-static void serve_datagrams(int listener)
+static void serve_datagrams(const struct plan *plan, int listener)
 {
+	(void)plan;
 	for (;;) {
 		struct sockaddr_in from;
 		socklen_t len = sizeof(from);
@@ -77,9 +82,44 @@ static void serve_datagrams(int listener)
 	}
 }
 
+/* What a program without tricks uses; bench/README says what vfork would save. */
+static pid_t program_start(char **program, int client)
+{
+	posix_spawn_file_actions_t actions;
+	pid_t pid;
+
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_adddup2(&actions, client, STDIN_FILENO);
+	posix_spawn_file_actions_adddup2(&actions, client, STDOUT_FILENO);
+	errno = posix_spawn(&pid, program[0], &actions, NULL, program, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	if (errno != 0)
+		err(EX_UNAVAILABLE, "%s", program[0]);
+	return pid;
+}
+
+static void serve_program(const struct plan *plan, int listener)
+{
+	/* The program's, which inherits what is ignored. */
+	signal(SIGPIPE, SIG_DFL);
+	for (;;) {
+		int client = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		pid_t pid;
+
+		if (client < 0)
+			continue;
+		pid = program_start(plan->program, client);
+		close(client);
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+}
+
 static int usage(void)
 {
-	fputs("usage: bare tcp|unix|udp PORT-or-PATH WORKERS [--daytime]\n", stderr);
+	fputs("usage: bare tcp|unix|udp PORT-or-PATH WORKERS [--daytime | --exec PROGRAM "
+	      "[ARG...]]\n",
+	      stderr);
 	return EX_USAGE;
 }
 
@@ -93,21 +133,34 @@ static int number_read(const char *text, int least, int most)
 	return (int)value;
 }
 
+static bool work_read(struct plan *plan, int argc, char **argv)
+{
+	plan->program = NULL;
+	plan->work = strcmp(plan->kind, "udp") == 0 ? serve_datagrams : serve_echo;
+	if (argc == 0)
+		return true;
+	if (argc == 1 && strcmp(argv[0], "--daytime") == 0) {
+		plan->work = serve_daytime;
+	} else if (argc > 1 && strcmp(argv[0], "--exec") == 0) {
+		plan->work = serve_program;
+		plan->program = argv + 1;
+	} else {
+		return false;
+	}
+	return strcmp(plan->kind, "udp") != 0;
+}
+
 static bool plan_read(struct plan *plan, int argc, char **argv)
 {
-	bool daytime = argc == 5 && strcmp(argv[4], "--daytime") == 0;
-
-	if (argc != 4 && !daytime)
+	if (argc < 4)
 		return false;
 	plan->kind = argv[1];
 	plan->where = argv[2];
 	plan->workers = number_read(argv[3], 1, WORKERS_MAX);
-	plan->work = daytime ? serve_daytime : serve_echo;
-	if (strcmp(plan->kind, "udp") == 0)
-		plan->work = serve_datagrams;
-	else if (strcmp(plan->kind, "tcp") != 0 && strcmp(plan->kind, "unix") != 0)
+	if (strcmp(plan->kind, "tcp") != 0 && strcmp(plan->kind, "unix") != 0 &&
+	    strcmp(plan->kind, "udp") != 0)
 		return false;
-	return !(daytime && plan->work == serve_datagrams);
+	return work_read(plan, argc - 4, argv + 4);
 }
 
 static int bind_unix(const char *path)
@@ -175,7 +228,7 @@ static pid_t worker_start(const struct plan *plan, int listener, const sigset_t 
 	sigprocmask(SIG_SETMASK, mask, NULL);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
 		_exit(EX_OSERR);
-	plan->work(listener);
+	plan->work(plan, listener);
 	_exit(0);
 }
 

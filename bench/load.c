@@ -3,6 +3,10 @@
  * A closed-loop load: every client has one connection at a time, waits for its reply, checks it
  * byte for byte, and begins again. One JSON line says what came of it.
  *
+ * With a constant rate it is open: connections are due at fixed times, and the next idle client
+ * takes each. One that all clients are too busy for is late, and its latency counts from when it
+ * was due; one that is in time counts from its connect, so that the timer's own delay is not in it.
+ *
  * Of several addresses, a client's connections go now to one, now to another, so that all get the
  * same load at the same time; kept connections are shared out among them.
  *
@@ -77,6 +81,7 @@ struct client {
 	unsigned to; /* which of the addresses has its turn */
 	uint64_t number;
 	uint64_t done;
+	uint64_t replied; /* when, if that and not the end of the connection is asked for */
 	uint64_t good[ADDRESSES_MAX];
 	uint64_t failed[FAILURES];
 	uint32_t latency[BUCKETS];
@@ -108,12 +113,13 @@ static struct {
 	unsigned addresses;
 	uint64_t clients;
 	uint64_t count; /* 0: as many as the time allows */
+	double rate;    /* of connections a second; 0: as fast as it goes */
 	double seconds;
 	size_t bytes;
 } load = {.clients = 1, .bytes = 16};
 
 static pthread_barrier_t start;
-static uint64_t deadline;
+static uint64_t begin, deadline;
 static atomic_uint_fast64_t turns;
 static atomic_bool given_up;
 
@@ -296,6 +302,59 @@ static enum failure once_daytime(struct client *client)
 	return failure;
 }
 
+/* All that is sent, to the end of file. */
+static enum failure whole_check(struct client *client, const char *reply, size_t size)
+{
+	size_t got;
+	enum failure failure = client_read(client, size + 1, &got);
+
+	if (failure != FINE)
+		return failure;
+	if (got < size)
+		return FAIL_SHORT;
+	return got == size && memcmp(client->got, reply, size) == 0 ? FINE : FAIL_WRONG;
+}
+
+/* What bench/tiny says. */
+static enum failure once_program(struct client *client)
+{
+	static const char reply[] = "hello\n";
+	enum failure failure = client_connect(client);
+
+	if (failure == FINE)
+		failure = whole_check(client, reply, sizeof(reply) - 1);
+	client_close(client);
+	return failure;
+}
+
+/* As message_next, in text. */
+static void line_next(struct client *client)
+{
+	uint64_t token = client->number << 40 | client->done;
+
+	for (size_t i = 0; i + 1 < load.bytes; i++)
+		client->sent[i] = "0123456789abcdef"[token >> i % 16 * 4 & 15];
+	client->sent[load.bytes - 1] = '\n';
+}
+
+/* What a program does between its reply and its end is not part of the latency. */
+static enum failure once_line(struct client *client)
+{
+	enum failure failure = client_connect(client);
+
+	if (failure == FINE) {
+		line_next(client);
+		failure = client_send(client);
+	}
+	if (failure == FINE)
+		failure = reply_check(client);
+	client->replied = now();
+	if (failure == FINE)
+		failure = end_check(client);
+	client_close(client);
+	return failure;
+}
+
 /* The reply to a message that was counted as lost can still come: it is of the same size and not
  * the one we wait for. */
 static enum failure datagram_check(struct client *client)
@@ -351,11 +410,30 @@ static double bucket_value(unsigned bucket)
 	return ((double)(STEPS + bucket % STEPS) + 0.5) * (double)(1ULL << shift);
 }
 
-static bool turn_left(void)
+/* When the next connection is due, which may be long ago; 0: no more. */
+static uint64_t turn_next(void)
 {
-	if (load.count == 0)
-		return true;
-	return atomic_fetch_add_explicit(&turns, 1, memory_order_relaxed) < load.count;
+	uint64_t turn = 0, at = now();
+
+	if (load.count > 0 || load.rate > 0)
+		turn = atomic_fetch_add_explicit(&turns, 1, memory_order_relaxed);
+	if (at >= deadline || (load.count > 0 && turn >= load.count))
+		return 0;
+	if (load.rate > 0)
+		at = begin + (uint64_t)((double)(turn + 1) * (double)NSEC / load.rate);
+	return at < deadline ? at : 0;
+}
+
+/* When the latency of a connection begins that is due at this time. */
+static uint64_t turn_wait(uint64_t due)
+{
+	struct timespec at = {.tv_sec = (time_t)(due / NSEC), .tv_nsec = (long)(due % NSEC)};
+
+	if (load.rate <= 0 || due <= now())
+		return due;
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR)
+		;
+	return now();
 }
 
 /*
@@ -372,29 +450,35 @@ static unsigned turn_of(const struct client *client)
 	return (unsigned)((mixed >> 32) * load.addresses >> 32);
 }
 
+static void turn_take(struct client *client, uint64_t began)
+{
+	enum failure failure;
+
+	client->to = turn_of(client);
+	client->replied = 0;
+	failure = load.mode->once(client);
+	if (client->replied == 0)
+		client->replied = now();
+	client->done++;
+	client->failed[failure]++;
+	if (failure == FINE) {
+		client->good[client->to]++;
+		client->latency[bucket_of(client->replied - began)]++;
+	} else { /* a server that is gone must not be hammered */
+		usleep(1000);
+	}
+}
+
 static void *client_main(void *arg)
 {
 	struct client *client = arg;
-	uint64_t began, ended;
+	uint64_t due;
 
 	if (unshare(CLONE_FILES) < 0)
 		warn("unshare");
 	pthread_barrier_wait(&start);
-	for (began = now(); began < deadline && turn_left(); began = ended) {
-		enum failure failure;
-
-		client->to = turn_of(client);
-		failure = load.mode->once(client);
-		ended = now();
-		client->done++;
-		client->failed[failure]++;
-		if (failure == FINE) {
-			client->good[client->to]++;
-			client->latency[bucket_of(ended - began)]++;
-		} else { /* a server that is gone must not be hammered */
-			usleep(1000);
-		}
-	}
+	while ((due = turn_next()) != 0)
+		turn_take(client, turn_wait(due));
 	client_close(client);
 	return NULL;
 }
@@ -446,6 +530,7 @@ static void clients_run(struct client *clients, uint64_t *took, double *used)
 	}
 	*used = own_cpu();
 	began = now();
+	begin = began;
 	deadline = began + (uint64_t)(load.seconds * (double)NSEC);
 	pthread_barrier_wait(&start);
 	until = deadline + SECONDS_IDLE * NSEC;
@@ -524,16 +609,15 @@ static void print(const struct client *sum, uint64_t took, double used)
 }
 
 static const struct mode modes[] = {
-	{"echo", once_echo, false, false},
-	{"keep", once_keep, false, true},
-	{"daytime", once_daytime, false, false},
-	{"udp", once_udp, true, true},
+	{"echo", once_echo, false, false},       {"keep", once_keep, false, true},
+	{"daytime", once_daytime, false, false}, {"program", once_program, false, false},
+	{"line", once_line, false, false},       {"udp", once_udp, true, true},
 };
 
 static _Noreturn void usage(void)
 {
-	fputs("usage: load echo|keep|daytime|udp ADDRESS... [-c CLIENTS] [-s BYTES] "
-	      "-n COUNT | -d SECONDS\n"
+	fputs("usage: load echo|keep|daytime|program|line|udp ADDRESS... [-c CLIENTS] [-s BYTES] "
+	      "[-r RATE] -n COUNT | -d SECONDS\n"
 	      "ADDRESS: tcp://127.0.0.1:PORT udp://127.0.0.1:PORT unix:///PATH\n",
 	      stderr);
 	exit(EX_USAGE);
@@ -600,13 +684,15 @@ static void options_read(int argc, char **argv)
 	const struct mode *mode;
 	int option;
 
-	while ((option = getopt(argc, argv, "c:n:d:s:")) != -1) {
+	while ((option = getopt(argc, argv, "c:n:d:r:s:")) != -1) {
 		if (option == 'c')
 			load.clients = (uint64_t)number_read(optarg, 1, CLIENTS_MAX);
 		else if (option == 'n')
 			load.count = (uint64_t)number_read(optarg, 1, 1e9);
 		else if (option == 'd')
 			load.seconds = number_read(optarg, 0.001, SECONDS_MAX);
+		else if (option == 'r')
+			load.rate = number_read(optarg, 0.001, 1e6);
 		else if (option == 's')
 			load.bytes = (size_t)number_read(optarg, 1, BYTES_MAX);
 		else

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: ISC
 # Not built by `make`: `make bench-programs`, then bench/run (bench/README).
-EXTRA_PROGRAMS = bench/bare bench/load
+EXTRA_PROGRAMS = bench/bare bench/load bench/tiny
 bench_bare_SOURCES = bench/bare.c
 bench_load_SOURCES = bench/load.c
 bench_load_LDADD = -lpthread
+bench_tiny_SOURCES = bench/tiny.c
+# Without the C library's start nothing sets up what the hardening and the sanitizers need.
+bench_tiny_CFLAGS = $(WARN_CFLAGS) -fno-stack-protector -fno-sanitize=all
+bench_tiny_LDFLAGS = -all-static -nostartfiles
 CLEANFILES += $(EXTRA_PROGRAMS)
 EXTRA_DIST += bench/README bench/journal bench/run bench/upgrade
 
-bench-programs: bench/bare$(EXEEXT) bench/load$(EXEEXT)
+bench-programs: bench/bare$(EXEEXT) bench/load$(EXEEXT) bench/tiny$(EXEEXT)
 .PHONY: bench-programs
