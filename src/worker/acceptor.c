@@ -13,6 +13,7 @@
 
 #include "base/mem.h"
 #include "worker/acceptor.h"
+#include "worker/stop.h"
 #include "worker/worker.h"
 
 #define FIRST_PASSED 3
@@ -80,16 +81,6 @@ static int arrange_descriptors(const struct acceptor_job *job, struct error *err
 
 /* ---- signals ---- */
 
-/* What is ignored stays ignored across an execve, and systemd starts daemons with PIPE ignored. */
-static void default_signals(void)
-{
-	struct sigaction action = {.sa_handler = SIG_DFL};
-
-	sigemptyset(&action.sa_mask);
-	for (int i = 1; i < NSIG; i++)
-		sigaction(i, &action, NULL);
-}
-
 static void unblock_signals(void)
 {
 	sigset_t none;
@@ -137,7 +128,7 @@ _Noreturn void acceptor_run(const struct acceptor_job *job)
 	if (setpgid(0, 0) < 0 || dup2(job->output, STDERR_FILENO) < 0)
 		_exit(EX_OSERR);
 	worker_leave_terminal();
-	default_signals();
+	stop_default_signals();
 	if (arrange_descriptors(job, &err) == 0 && worker_change(job->process, &err) == 0)
 		execute(job, &err);
 	dprintf(STDERR_FILENO, "%s\n", err.text);

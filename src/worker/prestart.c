@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "base/hot.h"
 #include "worker/lingering.h"
 #include "worker/prestart.h"
 #include "worker/prestart_program.h"
@@ -74,7 +73,7 @@ static uint64_t next_moment(const struct prestart *p, uint64_t now)
 }
 
 /* Returns 0 with a client, 1 without, -1 after an error that ends the worker. */
-HOT static int take_client(struct prestart *p, struct program_client *c)
+static int take_client(struct prestart *p, struct program_client *c)
 {
 	uint64_t now = loop_now();
 	bool input = now >= p->quiet_usec;
@@ -119,7 +118,7 @@ static enum supervised wait_on(struct prestart *p, uint64_t deadline)
 }
 
 /* As relay_run(), beside them too; what woke it is seen by the next supervisor_wait(). */
-HOT static enum relay_event relay_on(struct prestart *p, uint64_t deadline)
+static enum relay_event relay_on(struct prestart *p, uint64_t deadline)
 {
 	enum relay_event event;
 
@@ -154,7 +153,7 @@ static enum ending break_off(struct prestart *p, uint64_t deadline)
 }
 
 /* Until the program has ended or is to. */
-HOT static enum ending converse(struct prestart *p, uint64_t deadline)
+static enum ending converse(struct prestart *p, uint64_t deadline)
 {
 	enum ending ending;
 
@@ -236,7 +235,7 @@ static enum connection_field end_program(struct prestart *p, enum ending ending)
 	}
 }
 
-HOT static enum connection_field bring_together(struct prestart *p, const struct program_client *c)
+static enum connection_field bring_together(struct prestart *p, const struct program_client *c)
 {
 	uint64_t timeout = p->job->program->connection_timeout_usec;
 	uint64_t deadline = timeout ? c->begun_usec + timeout : NEVER;
@@ -254,7 +253,7 @@ HOT static enum connection_field bring_together(struct prestart *p, const struct
 }
 
 /* Returns true when there is a program for a client that has come. */
-HOT static bool is_served(struct prestart_program *program)
+static bool is_served(struct prestart_program *program)
 {
 	if (prestart_program_is_alive(program)) {
 		program->pause_usec = 0;
@@ -280,7 +279,7 @@ static void close_later(struct prestart *p, struct program_client *c)
 	c->fd = -1;
 }
 
-HOT static void serve(struct prestart *p, struct program_client *c)
+static void serve(struct prestart *p, struct program_client *c)
 {
 	enum connection_field outcome = CONN_aborted_error;
 	struct log_about about = {.counted = true};

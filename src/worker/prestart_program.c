@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "base/hot.h"
 #include "worker/prestart_program.h"
 
 #define PAUSE_FIRST_USEC UINT64_C(100000)
@@ -103,14 +102,14 @@ void prestart_program_ended(struct prestart_program *p)
 	(void)supervisor_outcome(p->supervisor, &info);
 	pause_starts(p);
 	describe(how, sizeof(how), &info);
-	if (log_limit_passes(&limit, LOG_EVERY_USEC) || p->pause_usec == PAUSE_FIRST_USEC)
+	if (log_limit_passes(&limit, LOG_EVERY_USEC))
 		log_warning("%s[%d] %s before a client came; another is started in %llu ms, "
 			    "or for the next client",
 			    p->job->program->argv[0], (int)pid, how,
 			    (unsigned long long)p->pause_usec / 1000);
 }
 
-HOT bool prestart_program_is_alive(const struct prestart_program *p)
+bool prestart_program_is_alive(const struct prestart_program *p)
 {
 	siginfo_t info = {.si_pid = 0};
 	ssize_t n;

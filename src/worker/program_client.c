@@ -4,12 +4,11 @@
 #include <unistd.h>
 
 #include "base/address.h"
-#include "base/hot.h"
 #include "board/write.h"
 #include "worker/loop.h"
 #include "worker/program_client.h"
 
-HOT void program_client_begin(struct program_client *c, const struct worker_job *job)
+void program_client_begin(struct program_client *c, const struct worker_job *job)
 {
 	struct ucred who = {.uid = (uid_t)-1};
 	socklen_t size = sizeof(who);

@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "base/hot.h"
 #include "worker/loop.h"
 #include "worker/relay.h"
 
@@ -66,7 +65,7 @@ static void forget(struct relay *r, int side)
 }
 
 /* Returns 0, or -1 with errno: without memory nothing would ever wake us. */
-HOT static int watch(struct relay *r, int side, uint32_t interest)
+static int watch(struct relay *r, int side, uint32_t interest)
 {
 	struct epoll_event event = {.events = interest, .data.u32 = (uint32_t)side};
 	int op = r->interest[side] == NOT_WATCHED ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
@@ -109,7 +108,7 @@ static void give_up(struct relay_flow *f)
 }
 
 /* Returns 0, or -1 with errno; either may have been the end. */
-HOT static int fill(struct relay_flow *f, int from)
+static int fill(struct relay_flow *f, int from)
 {
 	ssize_t n;
 
@@ -125,7 +124,7 @@ HOT static int fill(struct relay_flow *f, int from)
 }
 
 /* Returns 0, or -1 with errno. */
-HOT static int drain(struct relay_flow *f, int to)
+static int drain(struct relay_flow *f, int to)
 {
 	ssize_t n;
 
@@ -144,7 +143,7 @@ HOT static int drain(struct relay_flow *f, int to)
 }
 
 /* Returns 0, or -1 when the client is gone. */
-HOT static int move_in(struct relay *r)
+static int move_in(struct relay *r)
 {
 	if (fill(&r->in, r->fds[CLIENT]) < 0)
 		return -1;
@@ -154,7 +153,7 @@ HOT static int move_in(struct relay *r)
 	return 0;
 }
 
-HOT static int move_out(struct relay *r)
+static int move_out(struct relay *r)
 {
 	/* An error is that of a program that left input unread, which is an end like any other. */
 	(void)!fill(&r->out, r->fds[PROGRAM]);
@@ -162,7 +161,7 @@ HOT static int move_out(struct relay *r)
 }
 
 /* What to wait for: the room to write what is there, or something to read. */
-HOT static int watch_both(struct relay *r)
+static int watch_both(struct relay *r)
 {
 	bool read_in = !r->in.ended && is_empty(&r->in);
 	bool read_out = !r->out.ended && is_empty(&r->out);
@@ -173,7 +172,7 @@ HOT static int watch_both(struct relay *r)
 }
 
 /* Returns 0, or -1 when the client is gone. */
-HOT static int on_event(struct relay *r, int side, uint32_t events)
+static int on_event(struct relay *r, int side, uint32_t events)
 {
 	uint32_t interest = r->interest[side];
 	bool readable = interest & EPOLLIN && events & ~(uint32_t)EPOLLOUT;
@@ -202,7 +201,7 @@ static int until(uint64_t deadline)
 						     : (int)((deadline - now + 999) / 1000);
 }
 
-HOT enum relay_event relay_run(struct relay *r, uint64_t deadline)
+enum relay_event relay_run(struct relay *r, uint64_t deadline)
 {
 	struct epoll_event events[4]; /* of two sockets and as many others */
 	bool wake = false;

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -54,6 +55,19 @@ static const struct {
 };
 
 /*
+ * Whoever started the daemon may have had some ignored, as systemd has PIPE, and what is ignored
+ * stays ignored across an execve. posix_spawn(3) leaves two ignored that libc keeps for itself and
+ * does not let us touch.
+ */
+void stop_default_signals(void)
+{
+	static const unsigned long by_default[8];
+
+	for (int i = 1; i < NSIG; i++)
+		syscall(SYS_rt_sigaction, i, by_default, NULL, (size_t)(NSIG / 8));
+}
+
+/*
  * A worker of programs has every signal blocked. Its child, which waits in accept(), has them open:
  * the stop is URG there, which is ignored by default, so that a program which has just been
  * executed is not harmed. The others come from pkill and a terminal; handlers that do nothing
@@ -70,15 +84,12 @@ static const struct {
 
 int stop_prepare_programs(int listener, struct error *err)
 {
-	struct sigaction action = {.sa_handler = SIG_DFL};
+	struct sigaction action = {.sa_flags = SA_RESTART};
 
 	sigemptyset(&action.sa_mask);
-	/* Whoever started the daemon may have had some ignored, as systemd has PIPE. */
-	for (int i = 1; i < NSIG; i++)
-		sigaction(i, &action, NULL);
+	stop_default_signals();
 	if (make_dead(listener, err) < 0)
 		return -1;
-	action.sa_flags = SA_RESTART;
 	for (size_t i = 0; i < sizeof(of_programs) / sizeof(of_programs[0]); i++) {
 		action.sa_handler = of_programs[i].handler;
 		sigaction(of_programs[i].signal, &action, NULL);

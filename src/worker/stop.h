@@ -17,6 +17,8 @@
 
 /* Makes the dead socket and sets the dispositions; the signals stay blocked. */
 int stop_prepare(int listener, struct error *err);
+/* Every disposition as by default: what a program is to be executed with. */
+void stop_default_signals(void);
 /* The same for a worker of programs, whose child waits in accept(): it is stopped by URG. */
 int stop_prepare_programs(int listener, struct error *err);
 /* Unblocks the signals: from here on a stop takes effect at once. */

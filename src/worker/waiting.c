@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "base/hot.h"
 #include "worker/waiting.h"
 
 /* Both only wake, and may come late: nobody reads them from the signalfd. */
@@ -109,7 +108,7 @@ static void pass_on(void)
 			kill(getpid(), passed_on[i]);
 }
 
-HOT int waiting_accept(struct sockaddr *peer, socklen_t *len, bool *input, uint64_t until)
+int waiting_accept(struct sockaddr *peer, socklen_t *len, bool *input, uint64_t until)
 {
 	sigset_t set;
 	int fd, errnum;

@@ -8,8 +8,8 @@ import socket
 
 import pytest
 from daemon import connect, exchange, wait_until
-from execs import (Watch, children, daemon_of_programs, install, pid_in, python, service,  # noqa: F401
-                   shell, wait_idle, wait_ledger)
+from execs import (Watch, children, daemon_of_programs, pid_in, service, shell,  # noqa: F401
+                   wait_idle, wait_ledger)
 from look import busy_worker, is_gone, pool, wait_gone, worker_pids
 from support import descriptors
 
@@ -78,7 +78,7 @@ def test_a_reply_in_pieces_is_one(start):
 @pytest.mark.parametrize("size", [UDP_MOST + 1, 1_000_000])
 def test_more_than_a_datagram(start, tmp_path, size):
     """An error in the log, and no reply; the next one is answered."""
-    d = start(f"read -r n; head -c $n /dev/zero")
+    d = start("read -r n; head -c $n /dev/zero")
     with connect(d.address()) as s:
         s.send(b"%d\n" % size)
         d.wait_log(rf"<4>.* {tmp_path}/prog\[\d+\] for client 127\.0\.0\.1:{s.getsockname()[1]} "
@@ -136,7 +136,7 @@ def test_the_address_it_came_to(start, host):
 
 
 def test_variables_of_unix(start, tmp_path):
-    d = start("env", address="unixgram://DIR/s")
+    start("env", address="unixgram://DIR/s")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
         s.settimeout(10)
         s.bind(str(tmp_path / "client"))
@@ -266,8 +266,8 @@ def test_log_connections(start):
 
 # ---- loops
 
-def test_it_never_answers_our_own(start, daemon, tmp_path):
-    """Two servers of ours that answer each other would never stop."""
+def test_a_port_of_servers_is_not_answered(start):
+    """Two servers that answer each other would never stop."""
     d = start(["/bin/cat"], address="udp://*:0")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as low:
         try:
@@ -278,6 +278,25 @@ def test_it_never_answers_our_own(start, daemon, tmp_path):
         low.send(b"x")
         wait_ledger(d, accepted=1, refused_guard=1)
         nothing_comes(low)
+
+
+def test_our_own_listeners_are_not_answered(daemon, tmp_path):
+    """Whoever forges a datagram from one to the other."""
+    port = free_udp_port()
+    d = daemon(service(["/bin/cat"], "udp://127.0.0.1:0", name="one") +
+               service(["/bin/cat"], f"udp://127.0.0.1:{port}", name="two"))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind(("127.0.0.2", port))  # the port counts, whatever the address
+        s.connect(("127.0.0.1", d.port("one")))
+        s.send(b"x")
+        wait_ledger(d, "one", accepted=1, refused_guard=1)
+        nothing_comes(s)
+
+
+def free_udp_port():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
 
 
 # ---- stops

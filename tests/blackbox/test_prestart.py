@@ -11,9 +11,9 @@ import time
 import pytest
 from daemon import connect, wait_until
 from execs import (Watch, ask, daemon_of_programs, facts, facts_program, python,  # noqa: F401
-                   read_all, shell, wait_idle, wait_ledger)
+                   read_all, wait_idle, wait_ledger)
 from look import pool, wait_gone, worker_pids
-from prestarts import (kill_program, programs_of, start_ahead, switches, the_program)  # noqa: F401
+from prestarts import programs_of, start_ahead, switches, the_program  # noqa: F401
 from support import descriptors
 
 FAMILIES = ["tcp4://127.0.0.1:0", "tcp6://[::1]:0", "tcp://*:0", "unix://DIR/s", "unixpacket://DIR/s"]

@@ -10,9 +10,10 @@ import threading
 import pytest
 from daemon import connect, wait_until
 from execs import (DEAF, HANG, Watch, ask, begin, children, daemon_of_programs, pid_in,  # noqa: F401
-                   left_over_group, python, read_all, shell, wait_idle, wait_ledger)
+                   left_over_group, read_all, wait_idle, wait_ledger)
 from look import busy_worker, cpu_seconds, is_gone, pool, wait_gone, worker_pids
 from prestarts import (kill_program, programs_of, start_ahead, the_program)  # noqa: F401
+from support import descriptors
 from test_exec_faults import set_soft_limit, soft_limit
 
 RESET = b"\1\0\0\0\0\0\0\0"
@@ -27,14 +28,18 @@ def starts(tmp_path):
 
 def test_one_that_ends_early_is_replaced(start):
     d = start("read -r line; echo $$ $line")
+    first = kill_program(d)
+    d.wait_log(rf"<4>.*prog\[{first}\] was killed by SIGKILL before a client came; "
+               r"another is started in 100 ms")
     for i in range(3):
-        pid = kill_program(d)
-        d.wait_log(rf"prog\[{pid}\] was killed by SIGKILL before a client came; "
-                   r"another is started in 100 ms")
-        the_program(d, but=pid)
-        assert ask(d.address(), b"%d\n" % i).split()[1] == b"%d" % i
-    wait_until("three", lambda: pool(d)["connections"]["program_signals"] == 3)
+        waiting = the_program(d)
+        pid, text = ask(d.address(), b"%d\n" % i).split()
+        assert (int(pid), text) == (waiting, b"%d" % i)
+        the_program(d, but=waiting)
+        kill_program(d)
+    wait_until("all are counted", lambda: pool(d)["connections"]["program_signals"] == 4)
     assert pool(d)["workers_died"] == 0
+    assert len(re.findall("before a client came", d.log())) == 1
 
 
 def test_those_that_never_wait(start, tmp_path):
@@ -63,7 +68,7 @@ def test_what_the_dead_said_is_not_told(start, tmp_path):
 def test_dead_when_the_client_comes(start):
     """Both are seen at the same moment."""
     d = start("read -r line; echo $$ $line")
-    for i in range(10):
+    for i in range(4):  # the pauses double
         [worker] = worker_pids(d)
         waiting = the_program(d)
         os.kill(worker, signal.SIGSTOP)
@@ -92,13 +97,14 @@ def test_one_that_closes_its_socket(start, tmp_path):
 def test_healthy_again(start, tmp_path):
     """After a client that a waiting program served nothing is left of a bad time."""
     d = start(f"date +%s%N >>{tmp_path}/starts; test -e {tmp_path}/well || exit 1; read -r line; echo $line")
-    wait_until("four", lambda: len(starts(tmp_path)) >= 4)
+    wait_until("five", lambda: len(starts(tmp_path)) >= 5)
     (tmp_path / "well").touch()
-    first = the_program(d)
+    first = the_program(d)  # after 1.6 s
     assert ask(d.address(), b"x\n") == b"x\n"
     the_program(d, but=first)
-    pid = kill_program(d)
-    d.wait_log(rf"prog\[{pid}\] was killed by SIGKILL before a client came; another is started in 100 ms")
+    watch = Watch()
+    the_program(d, but=kill_program(d))
+    assert watch.seconds() < 1.5  # and not after 3.2 s
 
 
 # ---- programs that cannot be executed
@@ -267,6 +273,48 @@ def test_a_client_that_takes_nothing_of_the_rest(start):
         s.connect(("127.0.0.1", d.port()))
         s.sendall(b"\n")
         wait_ledger(d, accepted=1, timed_out=1)
+
+
+def sockets(pid):
+    return sum(fd.startswith("socket:") for fd in descriptors(pid))
+
+
+def test_a_client_that_stays_after_its_end(start):
+    """The worker does not wait for it to close, and closes it for good 2 s later."""
+    d = start("read -r line; echo $line")
+    [worker] = worker_pids(d)
+    the_program(d)
+    before = sockets(worker)
+    watch = Watch()
+    with connect(d.address()) as first:
+        first.sendall(b"first\n")
+        assert read_all(first) == b"first\n"
+        for i in range(3):
+            assert ask(d.address(), b"%d\n" % i) == b"%d\n" % i
+        assert watch.seconds() < 1.5
+        wait_ledger(d, accepted=4, finished=4)
+        wait_until("the last to go", lambda: sockets(worker) == before + 1)
+        wait_until("its end", lambda: sockets(worker) == before, 5)
+        assert 1.9 < watch.seconds()
+
+
+def test_a_client_that_goes_on_sending(start):
+    """While another one is served, what it sends is read, so that its reply is not lost; not for ever."""
+    d = start("read -r line; echo $line")
+    with connect(d.address()) as s, connect(d.address()) as other:
+        s.sendall(b"over\n")
+        other.sendall(b"held")
+        assert s.recv(99) == b"over\n"
+        s.sendall(b"x" * 300_000)  # more than fits into the buffers of the two
+        watch = Watch()
+        with pytest.raises(OSError):
+            while True:
+                s.send(b"x" * 100)
+                threading.Event().wait(0.01)  # a slow client: this is its pace
+        assert watch.seconds() < 4
+        other.sendall(b"\n")
+        assert read_all(other) == b"held\n"
+    wait_ledger(d, accepted=2, finished=2)
 
 
 def test_a_client_that_is_silent_costs_nothing(start):

@@ -66,6 +66,10 @@ int stop_prepare_programs(int listener, struct error *err)
 	return stop_prepare(listener, err);
 }
 
+void stop_default_signals(void)
+{
+}
+
 void stop_arm(void)
 {
 	sigset_t none;

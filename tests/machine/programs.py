@@ -36,6 +36,9 @@ class Administrator(Reader):
     def __exit__(self, *failure):
         self.leave()
         self.machine.run("sh", "-c", LEFT)
+        # Another test may log her in, or look for what runs.
+        self.machine.wait("the end of the logins", lambda: self.sh(
+            f"loginctl show-user {USER}", check=False).returncode != 0)
 
     def open_up(self):
         self.follow(EXAMPLES["programs"])
