@@ -29,8 +29,10 @@ MASKED = ("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer",
           "ssh.service")
 # For tests to start.
 DISABLED = ("haproxy.service", "nginx.service", "rsync.service")
-# A user with a home, for tests of user units.
-HOOKS = (f'chroot "$1" systemctl --quiet mask {" ".join(MASKED)}',
+# A user with a home, for tests of user units; when she logs out her manager ends at once.
+HOOKS = ('mkdir "$1/etc/systemd/logind.conf.d"',
+         r'printf "[Login]\nUserStopDelaySec=0\n" >"$1/etc/systemd/logind.conf.d/tests.conf"',
+         f'chroot "$1" systemctl --quiet mask {" ".join(MASKED)}',
          f'chroot "$1" systemctl --quiet disable {" ".join(DISABLED)}',
          'chroot "$1" useradd --create-home --uid 1000 --shell /bin/sh alice')
 UNWANTED = ("/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/man/*", "/usr/share/info/*")

@@ -226,6 +226,8 @@ def test_a_login_that_breaks_off(opened):
         assert ssh.stdout.readline() == "in\n"
         ssh.kill()
     opened.machine.wait("its program has ended", lambda: "open" not in opened.counts("ssh"))
+    # What the login had begun is a session of its own, and goes on as it does under sshd's unit.
+    opened.sh("pkill -x -u alice sleep")
 
 
 def test_sudo_needs_the_sandbox_off(opened):
