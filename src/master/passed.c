@@ -81,7 +81,6 @@ static const char *find_fault(int fd, struct endpoint *bound)
 void passed_add(struct passed *passed, int fd, const char *name)
 {
 	struct passed_socket *p;
-	int flags = fcntl(fd, F_GETFL);
 
 	passed->items = mem_grow(passed->items, passed->count + 1, sizeof(*passed->items));
 	p = &passed->items[passed->count++];
@@ -89,9 +88,16 @@ void passed_add(struct passed *passed, int fd, const char *name)
 	p->stored = is_store_name(name);
 	p->wrong = find_fault(fd, &p->bound);
 	fcntl(fd, F_SETFD, FD_CLOEXEC);
-	/* Workers block in accept(). */
+}
+
+/* Workers wait in accept(). Only while nobody has it: copies of a program may rely on what it is.
+ */
+static void let_block(const struct passed_socket *p)
+{
+	int flags = fcntl(p->fd, F_GETFL);
+
 	if (!p->wrong && flags >= 0 && (flags & O_NONBLOCK))
-		fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+		fcntl(p->fd, F_SETFL, flags & ~O_NONBLOCK);
 }
 
 int passed_take(struct passed *passed, struct error *err)
@@ -103,6 +109,7 @@ int passed_take(struct passed *passed, struct error *err)
 		return error_set(err, EX_OSERR, "LISTEN_FDS: %s", strerror(-count));
 	for (int i = 0; i < count; i++) {
 		passed_add(passed, SD_LISTEN_FDS_START + i, names[i]);
+		let_block(&passed->items[passed->count - 1]);
 		free(names[i]);
 	}
 	free(names);

@@ -14,10 +14,10 @@
 #define PASSED_NAME_MAX 128
 const char *passed_store_name(const char *service, const char *address, char *text);
 
-/* Takes the descriptors of LISTEN_FDS, looks what each is and sets close-on-exec. Returns 0, or -1
- * with err: EX_OSERR. */
+/* Takes the descriptors of LISTEN_FDS, looks what each is, sets close-on-exec and lets it block.
+ * Returns 0, or -1 with err: EX_OSERR. */
 int passed_take(struct passed *passed, struct error *err);
-/* Adds one; `name` is copied. */
+/* Adds one, whose flags are left alone; `name` is copied. */
 void passed_add(struct passed *passed, int fd, const char *name);
 /* What a listener is looked for by. */
 struct passed_wish {

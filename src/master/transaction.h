@@ -7,6 +7,12 @@
  * 2. bind: new listeners, not yet listening; handlers are opened.
  * 3. start: new workers, held at a gate before their first accept until all are ready.
  * 4. commit: listen, open the gate, tell the workers that were replaced to leave.
+ *
+ * A program that accepts for itself knows of no gate, and may give up on a socket that does not
+ * listen: its sockets listen before its copies start, and they take clients as soon as they run.
+ * With those of before that is harmless, they share the queue. For the sake of a load that fails
+ * after all, copies start when every worker is ready; and then they serve whom they have to the
+ * end, close the doors that nobody keeps, serve the queue, and leave.
  */
 #ifndef MASTER_TRANSACTION_H
 #define MASTER_TRANSACTION_H

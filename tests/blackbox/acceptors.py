@@ -138,6 +138,12 @@ def descriptors_of(pid):
     return found
 
 
+def does_not_block(pid, fd=3):
+    """Whether a socket is so, for all who share it."""
+    text = Path(f"/proc/{pid}/fdinfo/{fd}").read_text()
+    return bool(int(re.search(r"flags:\s*(\d+)", text)[1], 8) & os.O_NONBLOCK)
+
+
 def group_of(pid):
     return int(stat_fields(pid)[2])
 

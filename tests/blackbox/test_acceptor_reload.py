@@ -9,8 +9,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from acceptors import (TCP, ask, copies, descriptors_of, hold, let_go, pid_of, said, service,
-                       silent_for, told_to_leave, wait_copies, wait_end, wait_said)
+from acceptors import (TCP, ask, copies, descriptors_of, does_not_block, hold, let_go, pid_of, said,
+                       service, silent_for, told_to_leave, wait_copies, wait_end, wait_said)
 from daemon import connect, exchange, wait_until
 from look import cpu_seconds, is_gone, pool, pools, wait_gone
 from support import Clients, free_port, sockets, unchanged, workers
@@ -32,11 +32,6 @@ def refused(d, text):
     result = d.ctl("reload", check=False)
     assert (result.returncode, result.stdout) == (1, ""), (result, d.log())
     return result.stderr
-
-
-def does_not_block(pid, fd=3):
-    text = Path(f"/proc/{pid}/fdinfo/{fd}").read_text()
-    return bool(int(re.search(r"flags:\s*(\d+)", text)[1], 8) & os.O_NONBLOCK)
 
 
 def socket_of(d, pid, fd=3):

@@ -5,8 +5,8 @@ workers; no client and no line is lost."""
 import os
 import signal
 
-from acceptors import (TCP, ask, copies, hold, let_go, pid_of, said, service, shell, silent_for,
-                       texts, told_to_leave, wait_copies, wait_end, wait_said, written)
+from acceptors import (TCP, ask, copies, does_not_block, hold, let_go, pid_of, said, service, shell,
+                       silent_for, texts, told_to_leave, wait_copies, wait_end, wait_said, written)
 from daemon import wait_until
 from look import is_gone, pool, pools, wait_gone
 from manager import manage  # noqa: F401 (a fixture)
@@ -148,6 +148,21 @@ def test_the_children_of_one_that_has_ended_are_still_ended(daemon, tmp_path):
     upgrade(d)
     assert not is_gone(child)
     wait_end(child)
+
+
+def test_a_socket_of_systemd_is_left_as_it_is(manage, tmp_path):  # noqa: F811
+    """Copies of before may have an event loop, which a socket that blocks would stop."""
+    d = manage(service("systemd://web", workers=1), ("web", TCP))
+    [pid] = copies(d)
+    assert does_not_block(pid)
+    d.write_config(service("systemd://web", workers=1, wait=tmp_path / "go"))
+    d.signal(signal.SIGUSR2)
+    d.wait_log("took over from")
+    wait_until("new ones", lambda: len(d.workers()) == 2)
+    assert does_not_block(pid)
+    assert pid_of(d.unit_addresses[0]) == pid
+    (tmp_path / "go").touch()
+    wait_copies(d, 1, but={pid})
 
 
 def test_the_socket_is_stored_for_each_address(manage, tmp_path):  # noqa: F811
