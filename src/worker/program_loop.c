@@ -3,17 +3,21 @@
 #include <config.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/close_range.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/address.h"
+#include "base/fd.h"
 #include "board/write.h"
 #include "worker/closing.h"
 #include "worker/lingering.h"
@@ -43,6 +47,8 @@ struct programs {
 	struct sockaddr_storage local; /* the listener's, where it is that of every client */
 	socklen_t local_len;           /* 0: each has one of its own */
 	struct lingering lingering;
+	int ready; /* epoll_wait(2) for the listener; -1: the child waits in accept(2) */
+	int again; /* the listener once more; -1 with that */
 	pid_t self;
 	void *stack;
 };
@@ -56,21 +62,50 @@ static int fail(struct errand *e, const char *call, int errnum)
 	return 1;
 }
 
-static int take_client(const struct worker_job *job, struct errand *e)
+static bool accepts(int listener, struct program_client *c)
 {
-	struct program_client *c = &e->client;
+	c->peer_len = sizeof(c->peer);
+	c->fd = accept4(listener, &c->peer.any, &c->peer_len, SOCK_CLOEXEC);
+	return c->fd >= 0;
+}
 
-	for (;;) {
-		c->peer_len = sizeof(c->peer);
-		c->fd = accept4(job->listener, &c->peer.any, &c->peer_len, SOCK_CLOEXEC);
-		if (c->fd >= 0)
-			return 0;
+/*
+ * accept(2) wakes those who wait in it strictly in turn; here the same few are preferred, whose
+ * caches are warm. The signals are open only while it waits.
+ */
+static void wait_for_client(const struct programs *p)
+{
+	struct epoll_event event;
+	sigset_t none;
+
+	sigemptyset(&none);
+	while (p->ready >= 0 && epoll_pwait(p->ready, &event, 1, -1, &none) < 0 && errno == EINTR &&
+	       !stop_came())
+		;
+	stop_arm();
+}
+
+/* Only one was woken for a client: when a stop comes just then, nobody else looks for it. */
+static bool accepts_last(const struct programs *p, struct program_client *c)
+{
+	struct pollfd again = {.fd = p->again, .events = POLLIN};
+
+	return p->again >= 0 && poll(&again, 1, 0) == 1 && accepts(p->again, c);
+}
+
+static int take_client(const struct programs *p, struct errand *e)
+{
+	wait_for_client(p);
+	while (!accepts(p->job->listener, &e->client)) {
 		e->stopped = stop_came();
-		if (e->stopped || loop_failure(errno) != FAILURE_NEXT)
+		if (e->stopped)
+			return accepts_last(p, &e->client) ? 0 : -1;
+		if (loop_failure(errno) != FAILURE_NEXT)
 			return -1;
 		/* The program that had the listener before may have changed its flags. */
-		loop_wait(job->listener, errno);
+		loop_wait(p->job->listener, errno);
 	}
+	return 0;
 }
 
 static void note_client(const struct programs *p, struct errand *e)
@@ -112,8 +147,7 @@ static int child(void *argument)
 
 	if (program_child_prepare(job, p->self) < 0)
 		_exit(fail(e, "preparing the child", errno));
-	stop_arm();
-	if (take_client(job, e) < 0)
+	if (take_client(p, e) < 0)
 		_exit(e->stopped ? 0 : fail(e, "accept", errno));
 	note_client(p, e);
 	fill_environment(p, e);
@@ -141,6 +175,18 @@ static void learn_local(struct programs *p)
 		p->local_len = 0;
 }
 
+static void prepare_to_wait(struct programs *p)
+{
+	struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE};
+	int listener = p->job->listener;
+
+	p->again = fcntl(listener, F_DUPFD_CLOEXEC, 3);
+	p->ready = p->again < 0 ? -1 : epoll_create1(EPOLL_CLOEXEC);
+	if (p->ready >= 0 && epoll_ctl(p->ready, EPOLL_CTL_ADD, listener, &event) < 0)
+		fd_close(&p->ready);
+	stop_second(p->again);
+}
+
 static int prepare(struct programs *p, struct loop *loop)
 {
 	struct error err;
@@ -154,6 +200,7 @@ static int prepare(struct programs *p, struct loop *loop)
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 	program_environment_init(&p->environment, p->job->program);
 	learn_local(p);
+	prepare_to_wait(p);
 	lingering_open(&p->lingering);
 	if (p->errand == MAP_FAILED || p->stack == MAP_FAILED)
 		error_set(&err, 0, "mmap: %s", strerror(errno));
@@ -329,6 +376,8 @@ int loop_programs(struct loop *loop)
 		status = serve_one(&p);
 	finish_lingering(&p);
 	lingering_close(&p.lingering);
+	fd_close(&p.ready);
+	fd_close(&p.again);
 	supervisor_close(&p.supervisor);
 	return status;
 }

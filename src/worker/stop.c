@@ -14,15 +14,18 @@
 
 static struct {
 	int listener;
+	int again; /* another descriptor of it, or -1 */
 	int dead;
 	volatile sig_atomic_t came;
-} stop = {-1, -1, 0}; /* not zeroes: so it lies on a page that a worker writes anyway */
+} stop = {-1, -1, -1, 0}; /* not zeroes: so it lies on a page that a worker writes anyway */
 
 static void on_stop(int signal)
 {
 	int saved = errno;
 
 	(void)signal;
+	if (stop.came && stop.again >= 0)
+		dup3(stop.dead, stop.again, O_CLOEXEC);
 	stop.came = 1;
 	dup3(stop.dead, stop.listener, O_CLOEXEC);
 	errno = saved;
@@ -109,6 +112,11 @@ int stop_prepare(int listener, struct error *err)
 		sigaction(dispositions[i].signal, &action, NULL);
 	}
 	return 0;
+}
+
+void stop_second(int again)
+{
+	stop.again = again;
 }
 
 void stop_arm(void)

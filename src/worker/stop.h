@@ -21,6 +21,9 @@ int stop_prepare(int listener, struct error *err);
 void stop_default_signals(void);
 /* The same for a worker of programs, whose child waits in accept(): it is stopped by URG. */
 int stop_prepare_programs(int listener, struct error *err);
+/* A second descriptor of the listener, for a last look after a stop: the next stop puts the dead
+ * socket on that one too. */
+void stop_second(int again);
 /* Unblocks the signals: from here on a stop takes effect at once. */
 void stop_arm(void);
 /* True once the stop signal has come. */
