@@ -140,6 +140,8 @@ size_t crew_close_doors(struct crew *crew);
 /* For the parts of this one. Tells a worker to leave; signals and kills what is due; both attend
  * functions return when to look again. */
 void worker_tell(struct worker *worker, uint64_t now);
+/* It is dead, and the loop may not have been told: it looks again. */
+void worker_rearm(struct worker *worker);
 uint64_t crew_attend_leaving(struct crew *crew, uint64_t now);
 /* A worker that hangs before it is ready, when no transaction waits for it. */
 uint64_t crew_attend_starting(struct crew *crew, uint64_t now);

@@ -83,8 +83,10 @@ void worker_tell(struct worker *w, uint64_t now)
 }
 
 /* A tracer can hold a dead child back when its pidfd fires; sd-event looks only once then. */
-static void rearm(struct worker *w)
+void worker_rearm(struct worker *w)
 {
+	/* Off first: it is on, and would be left as it is. */
+	sd_event_source_set_enabled(w->child, SD_EVENT_OFF);
 	sd_event_source_set_enabled(w->child, SD_EVENT_ONESHOT);
 }
 
@@ -111,7 +113,7 @@ uint64_t crew_attend_leaving(struct crew *crew, uint64_t now)
 		if (w->killed) {
 			if (now >= w->kill_usec)
 				end_worker(w);
-			rearm(w);
+			worker_rearm(w);
 			next = now + LEAVE_USEC < next ? now + LEAVE_USEC : next;
 			continue;
 		}

@@ -17,17 +17,21 @@
 
 #define LATER_USEC 10000
 
-static bool is_worker(const struct master *m, pid_t pid)
+static struct worker *worker_among(struct crew *const *crews, size_t count, pid_t pid)
 {
-	for (size_t c = 0; c < m->crew_count; c++)
-		for (size_t w = 0; w < m->crews[c]->worker_count; w++)
-			if (m->crews[c]->workers[w]->pid == pid)
-				return true;
-	for (size_t c = 0; m->transaction && c < m->transaction->crew_count; c++)
-		for (size_t w = 0; w < m->transaction->crews[c]->worker_count; w++)
-			if (m->transaction->crews[c]->workers[w]->pid == pid)
-				return true;
-	return false;
+	for (size_t c = 0; c < count; c++)
+		for (size_t w = 0; w < crews[c]->worker_count; w++)
+			if (crews[c]->workers[w]->pid == pid)
+				return crews[c]->workers[w];
+	return NULL;
+}
+
+static struct worker *find_worker(const struct master *m, pid_t pid)
+{
+	const struct transaction *t = m->transaction;
+	struct worker *w = worker_among(m->crews, m->crew_count, pid);
+
+	return w || !t ? w : worker_among(t->crews, t->crew_count, pid);
 }
 
 /*
@@ -45,11 +49,15 @@ enum look { LOOK_NONE, LOOK_REAPED, LOOK_LATER };
 static enum look look_at_one(const struct master *m)
 {
 	siginfo_t info = {.si_pid = 0};
+	struct worker *w;
 
 	if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
 		return LOOK_NONE;
 	/* The loop is about to be told of those; a stranger may be behind them. */
-	if (is_worker(m, info.si_pid) || child_is_known(m, info.si_pid))
+	w = find_worker(m, info.si_pid);
+	if (w)
+		worker_rearm(w);
+	if (w || child_is_known(m, info.si_pid))
 		return LOOK_LATER;
 	end_group_of(info.si_pid);
 	waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG);
