@@ -207,13 +207,14 @@ enum relay_event relay_run(struct relay *r, uint64_t deadline)
 	bool wake = false;
 
 	while (!wake) {
-		int n;
+		int n, left;
 
 		if (r->in.closed && r->out.closed)
 			return RELAY_CLOSED;
 		if (watch_both(r) < 0)
 			return RELAY_BROKEN;
-		n = epoll_wait(r->epoll, events, 4, until(deadline));
+		left = until(deadline);
+		n = epoll_wait(r->epoll, events, 4, left);
 		if (n == 0 && until(deadline) == 0)
 			return RELAY_TIMEOUT;
 		for (int i = 0; i < n; i++) {
@@ -222,6 +223,9 @@ enum relay_event relay_run(struct relay *r, uint64_t deadline)
 			else if (on_event(r, (int)events[i].data.u32, events[i].events) < 0)
 				return RELAY_BROKEN;
 		}
+		/* Even while bytes move; without a time to wait it is all that is there. */
+		if (left == 0 && deadline != 0 && !wake)
+			return RELAY_TIMEOUT;
 	}
 	return RELAY_WAKE;
 }

@@ -45,7 +45,7 @@ int relay_watch(struct relay *r, int fd);
 int relay_begin(struct relay *r, int client, int program);
 void relay_end(struct relay *r);
 /* Moves until something of enum relay_event, and may be called again then. `deadline`:
- * CLOCK_MONOTONIC in microseconds, UINT64_MAX: none. */
+ * CLOCK_MONOTONIC in microseconds, UINT64_MAX: none, 0: moves all that is there. */
 enum relay_event relay_run(struct relay *r, uint64_t deadline);
 /* The program has ended: its input is dropped, and whoever else holds its socket is cut off. What
  * it had written still goes to the client. */

@@ -51,19 +51,22 @@ def test_no_client_is_lost(daemon, tmp_path, kind):
               "unix": [f"unix://{tmp_path}/s", f"unix://@preforkd-loss-{os.getpid()}"]}[kind]
     d = daemon(config_of(listen, 4))
     addresses = d.addresses("echo")
-    clients = Clients(addresses, CLIENTS)
     chaos = Chaos()
     chaos.every("reload", 0.05, reload_with_other_workers(d, listen))
     chaos.every("recycle", 0.2, recycle(d))
     chaos.every("terminate", 0.004, terminate_some_worker(d))
-    outcomes = clients.wait()
+    served = 0
+    # A fast machine serves them all before much has happened.
+    while served == 0 or min(chaos.counts[x] for x in ("reload", "recycle", "terminate")) <= 3:
+        outcomes = Clients(addresses, CLIENTS).wait()
+        assert outcomes == {"ok": CLIENTS}, (outcomes, chaos.counts, d.log()[-3000:])
+        served += CLIENTS
+        assert served <= 20 * CLIENTS, chaos.counts
     chaos.stop()
-    assert outcomes == {"ok": CLIENTS}, (outcomes, chaos.counts, d.log()[-3000:])
-    assert min(chaos.counts[x] for x in ("reload", "recycle", "terminate")) > 3, chaos.counts
     # The ledger, at rest, is what the clients counted.
     wait_until("all connections closed", lambda: totals(d)["open"] == 0)
     ledger = totals(d)
-    assert ledger["accepted"] == ledger["finished"] == CLIENTS, ledger
+    assert ledger["accepted"] == ledger["finished"] == served, ledger
     assert d.stop() == 0
 
 

@@ -70,6 +70,11 @@ void stop_default_signals(void)
 {
 }
 
+void stop_second(int again)
+{
+	(void)again;
+}
+
 void stop_arm(void)
 {
 	sigset_t none;

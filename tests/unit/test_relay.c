@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -375,6 +376,43 @@ START_TEST(test_deadline)
 }
 END_TEST
 
+static void *talk(void *stop)
+{
+	static const char words[4096];
+
+	while (!atomic_load((atomic_bool *)stop))
+		send(client, words, sizeof(words), MSG_DONTWAIT | MSG_NOSIGNAL);
+	return NULL;
+}
+
+static void *listen_to(void *stop)
+{
+	static char words[4096];
+
+	while (!atomic_load((atomic_bool *)stop))
+		recv(program, words, sizeof(words), MSG_DONTWAIT);
+	return NULL;
+}
+
+/* Who never stops talking has the same deadline. */
+START_TEST(test_deadline_of_a_busy_one)
+{
+	atomic_bool stop = false;
+	pthread_t talker, listener;
+	uint64_t deadline;
+
+	ck_assert_int_eq(pthread_create(&talker, NULL, talk, &stop), 0);
+	ck_assert_int_eq(pthread_create(&listener, NULL, listen_to, &stop), 0);
+	deadline = loop_now() + 100000;
+	ck_assert_int_eq(relay_run(&relay, deadline), RELAY_TIMEOUT);
+	ck_assert_uint_ge(loop_now(), deadline);
+	atomic_store(&stop, true);
+	pthread_join(talker, NULL);
+	pthread_join(listener, NULL);
+	ck_assert_uint_gt(relay.in.bytes, 0);
+}
+END_TEST
+
 START_TEST(test_wakes_again_and_again)
 {
 	ck_assert_int_eq(eventfd_write(bell, 1), 0);
@@ -514,6 +552,7 @@ static void add_tests(TCase *tests)
 	tcase_add_test(tests, test_client_never_reads);
 	tcase_add_test(tests, test_drain);
 	tcase_add_test(tests, test_deadline);
+	tcase_add_test(tests, test_deadline_of_a_busy_one);
 	tcase_add_test(tests, test_wakes_again_and_again);
 	tcase_add_test(tests, test_next_connection);
 	tcase_add_loop_test(tests, test_bulk, 0, 4);
