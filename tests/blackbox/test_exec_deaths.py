@@ -47,6 +47,7 @@ def test_signals_for_all_do_no_harm(start):
             os.kill(pid, number)
     for i in range(6):
         assert exchange(d.address(), b"%d" % i) == b"%d" % i
+    wait_ledger(d, accepted=6, finished=6)
     with connect(d.address()) as s:
         s.sendall(b"held")
         assert s.recv(9) == b"held"
