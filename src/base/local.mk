@@ -14,4 +14,8 @@ libbase_la_SOURCES = \
 	src/base/mem.c src/base/mem.h \
 	src/base/messages.def src/base/messages.h \
 	src/base/parse.c src/base/parse.h \
+	src/base/process.c src/base/process.h \
+	src/base/rule_parse.c \
+	src/base/rules.c src/base/rules.h \
+	src/base/siphash.c src/base/siphash.h \
 	src/base/title.c src/base/title.h

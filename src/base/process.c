@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: ISC */
+#include <config.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/process.h"
+
+/* The letters of /proc/PID/stat. */
+static const char *name(char state)
+{
+	switch (state) {
+	case 'R':
+		return "was at work";
+	case 'S':
+	case 'I':
+		return "was waiting";
+	case 'D':
+		return "was held up in the kernel";
+	case 'T':
+	case 't':
+		return "was stopped";
+	case 'Z':
+	case 'X':
+		return "had ended";
+	default:
+		return NULL;
+	}
+}
+
+const char *process_doing(pid_t pid)
+{
+	char path[64], text[512], *p;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return NULL;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	/* The name may hold brackets: its end is the last one. */
+	p = strrchr(text, ')');
+	return p && p[1] == ' ' ? name(p[2]) : NULL;
+}
