@@ -140,16 +140,20 @@ void board_udp_port(struct board *board, unsigned port, int ours)
 int board_slot_take(struct board *board, int pool, uint32_t generation)
 {
 	struct master_file *m = board->master;
-	uint32_t i = 0;
+	uint32_t i = atomic_load_explicit(&m->slots_low, RELAXED);
 
 	while (i < BOARD_SLOTS && atomic_load_explicit(&m->owners[i].pool, RELAXED) < BOARD_POOLS)
 		i++;
+	/* On the board, not in our own memory: a page that is written here is one more for each
+	 * worker that was forked before. */
+	atomic_store_explicit(&m->slots_low, i, RELAXED);
 	if (i == BOARD_SLOTS)
 		return -1;
 	memset(&board->workers->slots[i], 0, sizeof(struct slot));
 	atomic_store_explicit(&board->workers->slots[i].state, SLOT_STARTING, RELAXED);
 	atomic_store_explicit(&m->owners[i].word, WORD_SERVE, RELAXED);
 	atomic_store_explicit(&m->owners[i].leaving, 0, RELAXED);
+	atomic_store_explicit(&m->owners[i].replaced_by, 0, RELAXED);
 	atomic_store_explicit(&m->owners[i].pid, 0, RELAXED);
 	atomic_store_explicit(&m->owners[i].generation, generation, RELAXED);
 	atomic_store_explicit(&m->owners[i].started_usec, clock_usec(CLOCK_MONOTONIC), RELAXED);
@@ -191,6 +195,32 @@ uint64_t board_slot_accepted(const struct board *board, int slot)
 	return atomic_load_explicit(&board->workers->slots[slot].values[CONN_accepted], RELAXED);
 }
 
+socklen_t board_slot_peer(const struct board *board, int slot, struct sockaddr_storage *peer)
+{
+	const struct slot *s = &board->workers->slots[slot];
+	socklen_t len = atomic_load_explicit(&s->peer_len, RELAXED);
+	uint32_t words[BOARD_PEER_MAX / 4];
+
+	for (size_t i = 0; i < BOARD_PEER_MAX / 4; i++)
+		words[i] = atomic_load_explicit(&s->peer[i], RELAXED);
+	if (len > BOARD_PEER_MAX)
+		len = 0;
+	memset(peer, 0, sizeof(*peer));
+	memcpy(peer, words, len);
+	return len;
+}
+
+bool board_slot_late_bytes(const struct board *board, int slot, uint64_t number, uint64_t *in,
+			   uint64_t *out)
+{
+	const struct slot *s = &board->workers->slots[slot];
+
+	*in = atomic_load_explicit(&s->late_in, RELAXED);
+	*out = atomic_load_explicit(&s->late_out, RELAXED);
+	return atomic_load_explicit(&s->late, memory_order_acquire) == number &&
+	       *in != UINT64_MAX && *out != UINT64_MAX;
+}
+
 uint64_t board_accepted_by_the_gone(const struct board *board)
 {
 	const struct master_file *m = board->master;
@@ -204,6 +234,11 @@ uint64_t board_accepted_by_the_gone(const struct board *board)
 
 int board_slot_fold(struct board *board, int index)
 {
+	return board_slot_fold_as(board, index, CONN_aborted_death);
+}
+
+int board_slot_fold_as(struct board *board, int index, enum connection_field ending)
+{
 	struct slot_owner *owner = &board->master->owners[index];
 	struct slot *slot = &board->workers->slots[index];
 	struct pool_record *pool =
@@ -215,14 +250,19 @@ int board_slot_fold(struct board *board, int index)
 	/* A worker has one client at most: more is a slot that was written over. */
 	open = board_open_connections(values);
 	seq_write_begin(&pool->seq);
+	seq_write_begin(&board->master->ledgers_seq);
 	if (open <= 1) {
+		values[ending] += open;
 		for (size_t f = 0; f < CONNECTION_FIELDS; f++)
 			store_add(&pool->totals[f], values[f]);
-		store_add(&pool->totals[CONN_aborted_death], open);
+		board_ledger_fold(board, index, values);
 	}
 	atomic_store_explicit(&owner->pid, 0, RELAXED);
 	atomic_store_explicit(&owner->pool, BOARD_POOLS, RELAXED);
+	seq_write_end(&board->master->ledgers_seq);
 	seq_write_end(&pool->seq);
+	if ((uint32_t)index < atomic_load_explicit(&board->master->slots_low, RELAXED))
+		atomic_store_explicit(&board->master->slots_low, (uint32_t)index, RELAXED);
 	return open > 1 ? -1 : (int)open;
 }
 

@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 
+#include <sys/socket.h>
+
 #include "base/error.h"
 #include "board/layout.h"
 
@@ -81,6 +83,11 @@ enum slot_state board_slot_state(const struct board *board, int slot);
 uint64_t board_slot_since(const struct board *board, int slot);
 /* Connections that a slot says it accepted: a hint. */
 uint64_t board_slot_accepted(const struct board *board, int slot);
+/* Its last client, as it says. Returns the size, 0: none. */
+socklen_t board_slot_peer(const struct board *board, int slot, struct sockaddr_storage *peer);
+/* The bytes of connection `number`, if its worker has said so when it was late: a hint. */
+bool board_slot_late_bytes(const struct board *board, int slot, uint64_t number, uint64_t *in,
+			   uint64_t *out);
 /* Connections that workers accepted which are gone by now. */
 uint64_t board_accepted_by_the_gone(const struct board *board);
 /*
@@ -89,10 +96,29 @@ uint64_t board_accepted_by_the_gone(const struct board *board);
  * sense (the worker wrote elsewhere than it should) and were dropped.
  */
 int board_slot_fold(struct board *board, int index);
+/* The same for a connection that was open and ended otherwise, e.g. as timed_out. */
+int board_slot_fold_as(struct board *board, int index, enum connection_field ending);
 /* After an adoption: the pool of the slot that this worker holds, or -1: it holds no such slot. */
 int board_slot_adopt(const struct board *board, int slot, uint32_t pid);
 /* After an adoption: folds every slot that is taken and not claimed. Returns how many. */
 unsigned board_slots_release_unclaimed(struct board *board, const bool claimed[BOARD_SLOTS]);
+
+/* ---- the ledger (ledger.c) ---- */
+
+/* A generation serves from now on. */
+void board_generation_begin(struct board *board, uint32_t generation);
+/* The reload, upgrade or stop that was begun last tells workers to leave: its ledger begins. */
+void board_replace_begin(struct board *board, enum verdict_kind kind);
+/* This worker is one of them: its client of now, and those that it still takes, count there, and no
+ * more for what it was told before. */
+void board_slot_replaced(struct board *board, int slot, enum verdict_kind kind);
+/* So many listeners were closed while clients waited there; workers of that generation served it.
+ * `by`: what they left for, as enum verdict_kind and one more, or 0. */
+void board_ledger_queue_cut(struct board *board, uint32_t generation, unsigned by, uint64_t count);
+/* For board_slot_fold(): moves what a dead worker counted. */
+void board_ledger_fold(struct board *board, int slot, const uint64_t values[CONNECTION_FIELDS]);
+
+/* ---- verdicts ---- */
 
 /* A verdict: begin gives it the next number and returns it; finish publishes its result. */
 uint32_t board_verdict_begin(struct board *board, enum verdict_kind kind);

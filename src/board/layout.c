@@ -72,6 +72,7 @@ uint64_t board_layout_hash(void)
 		offsetof(struct slot, values),
 		offsetof(struct slot, since_usec),
 		offsetof(struct slot, peer),
+		offsetof(struct slot, source),
 		sizeof(struct slot_owner),
 		sizeof(struct pool_record),
 		offsetof(struct pool_record, totals),

@@ -89,6 +89,9 @@ struct slot {
 	board_u32 peer_len;
 	board_u32 peer[BOARD_PEER_MAX / 4]; /* the sockaddr of the last client, cut to this size */
 	board_u32 peer_uid; /* of a client on a Unix socket, where somebody asked; else -1 */
+	board_u64 source;   /* a client that counts for per_source: its source's tag; else 0 */
+	board_u64 late;     /* the number of the last connection that was ended by a timeout */
+	board_u64 late_in, late_out; /* its bytes by then; both UINT64_MAX: not known */
 } __attribute__((aligned(256)));
 static_assert(sizeof(struct slot) == 256, "a slot is four cache lines");
 static_assert(offsetof(struct slot, values) == 8, "counters follow the state");
@@ -104,6 +107,8 @@ struct slot_owner {
 	board_u32 generation;
 	board_u64 started_usec; /* CLOCK_MONOTONIC */
 	board_u32 leaving;
+	board_u32 replaced_by;     /* enum verdict_kind and one more, or 0: what it leaves for */
+	board_u32 replaced_number; /* of that verdict */
 } __attribute__((aligned(64)));
 static_assert(sizeof(struct slot_owner) == 64, "an owner is one cache line");
 
@@ -128,6 +133,16 @@ struct verdict {
 	board_u64 at_usec;  /* CLOCK_REALTIME */
 	char text[BOARD_VERDICT_MAX];
 };
+
+/* What became of connections: of the workers of one generation, or of those that one reload,
+ * upgrade or stop has told to leave. */
+struct ledger {
+	board_u32 number;  /* of the generation, or of the verdict; 0: not used */
+	board_u64 at_usec; /* CLOCK_REALTIME of its begin */
+	board_u64 queued_at_close;
+	board_u64 totals[CONNECTION_FIELDS]; /* of workers that are gone */
+};
+#define BOARD_GENERATIONS 8
 
 enum master_state {
 	MASTER_STARTING,
@@ -188,14 +203,21 @@ struct master_file {
 	board_u64 started_usec; /* CLOCK_REALTIME */
 	board_u32 slots_high;   /* slots from here up were never used */
 	board_u32 pools_high;
+	board_u32 slots_low; /* slots below are taken */
 	board_u32 log_level; /* enum log_level: a reload changes it for every worker */
 	char instance[BOARD_NAME_MAX];
 	char version[BOARD_NAME_MAX];
 	board_u64 values[INSTANCE_FIELDS];
 	board_u64 gone[CONNECTION_FIELDS]; /* totals of pools that are gone */
 	board_u64 udp_ports[65536 / 64];   /* a bit for each port of our UDP listeners */
+	board_u32 ledgers_seq; /* held while a dead worker's counters move to the ledgers */
+	struct ledger generations[BOARD_GENERATIONS + 1]; /* the first: all those before */
+	struct ledger replaced[VERDICT_KINDS];
 	struct pool_record pools[BOARD_POOLS];
 	struct slot_owner owners[BOARD_SLOTS];
+	/* Of a worker that is replaced: its counters when it was told to leave. As `accepted` what
+	 * had ended by then: what was open is one of those that count. */
+	board_u64 before[BOARD_SLOTS][CONNECTION_FIELDS];
 };
 static_assert(offsetof(struct master_file, head) == 0, "the head is the same for ever");
 

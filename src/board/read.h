@@ -51,6 +51,24 @@ struct worker_view {
 	bool torn;
 };
 
+struct ledger_view {
+	uint32_t number;  /* of the generation, or of the verdict; 0: there is none */
+	uint64_t at_usec; /* CLOCK_REALTIME of its begin */
+	uint64_t queued_at_close;
+	uint64_t connections[CONNECTION_FIELDS]; /* of workers that are gone, and of those of now */
+	uint64_t workers;                        /* those of now */
+};
+
+/* What became of connections. */
+struct ledgers_view {
+	/* The oldest first; the first of all is of all generations before, with the number 0. */
+	struct ledger_view generations[BOARD_GENERATIONS + 1];
+	size_t generation_count;
+	/* For the last reload, upgrade and stop: of the workers that it told to leave. */
+	struct ledger_view replaced[VERDICT_KINDS];
+	bool torn; /* as in pool_view */
+};
+
 struct verdict_view {
 	uint32_t begun, finished;
 	bool failed;
@@ -89,6 +107,7 @@ uint32_t board_pool_count(const struct board_reader *reader);
 bool board_read_pool(const struct board_reader *reader, uint32_t index, struct pool_view *view);
 uint32_t board_worker_count(const struct board_reader *reader);
 bool board_read_worker(const struct board_reader *reader, uint32_t index, struct worker_view *view);
+void board_read_ledgers(const struct board_reader *reader, struct ledgers_view *view);
 /* RUNTIMEDIR/INSTANCE, or $XDG_RUNTIME_DIR/preforkd/INSTANCE for a user other than root. Returns 0,
  * or -1 with err. */
 int board_default_directory(const char *instance, char *path, size_t room, struct error *err);

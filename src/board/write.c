@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/hot.h"
+#include "board/gauge.h"
 #include "board/seqlock.h"
 #include "board/write.h"
 
@@ -25,26 +26,34 @@ static inline void set_state(struct slot *slot, enum slot_state state, uint64_t 
 
 void slot_ready(struct slot *slot, uint64_t now_usec)
 {
+	/* First: one that is seen to be ready and does not count as idle is one too few. */
+	gauge_give();
 	seq_write_begin(&slot->seq);
 	set_state(slot, SLOT_IDLE, now_usec);
 	seq_write_end(&slot->seq);
 }
 
-HOT void slot_begin(struct slot *slot, const struct sockaddr *peer, socklen_t len,
-		    uint64_t now_usec)
+static inline void set_peer(struct slot *slot, const struct sockaddr *peer, socklen_t len)
 {
 	uint32_t words[BOARD_PEER_MAX / 4] = {0};
 
 	if (len > BOARD_PEER_MAX)
 		len = BOARD_PEER_MAX;
 	memcpy(words, peer, len);
-	seq_write_begin(&slot->seq);
-	bump(&slot->values[CONN_accepted], 1);
-	set_state(slot, SLOT_BUSY, now_usec);
 	atomic_store_explicit(&slot->peer_len, len, RELAXED);
 	for (size_t i = 0; i < BOARD_PEER_MAX / 4; i++)
 		atomic_store_explicit(&slot->peer[i], words[i], RELAXED);
+}
+
+HOT void slot_begin(struct slot *slot, const struct sockaddr *peer, socklen_t len,
+		    uint64_t now_usec)
+{
+	seq_write_begin(&slot->seq);
+	bump(&slot->values[CONN_accepted], 1);
+	set_state(slot, SLOT_BUSY, now_usec);
+	set_peer(slot, peer, len);
 	seq_write_end(&slot->seq);
+	gauge_take();
 }
 
 HOT void slot_end(struct slot *slot, enum connection_field outcome, uint64_t now_usec)
@@ -55,6 +64,15 @@ HOT void slot_end(struct slot *slot, enum connection_field outcome, uint64_t now
 	bump(&slot->values[outcome], 1);
 	bump(&slot->values[CONN_busy_usec], now_usec - since);
 	set_state(slot, SLOT_IDLE, now_usec);
+	seq_write_end(&slot->seq);
+	gauge_give();
+}
+
+void slot_set_peer(struct slot *slot, const struct sockaddr *peer, socklen_t len)
+{
+	seq_write_begin(&slot->seq);
+	set_peer(slot, peer, len);
+	atomic_store_explicit(&slot->peer_uid, UINT32_MAX, RELAXED);
 	seq_write_end(&slot->seq);
 }
 
@@ -103,8 +121,52 @@ unsigned slot_count_source(const struct slot *slot, size_t index, const struct m
 	return count > 0 ? count : 1;
 }
 
+void slot_set_source(struct slot *slot, uint64_t tag)
+{
+	atomic_store_explicit(&slot->source, tag, memory_order_seq_cst);
+}
+
+static bool same_service(const struct master_file *master, uint32_t a, uint32_t b)
+{
+	return a == b ||
+	       (a < BOARD_POOLS && b < BOARD_POOLS &&
+		strncmp(master->pools[a].service, master->pools[b].service, BOARD_NAME_MAX) == 0);
+}
+
+unsigned slot_count_tag(const struct slot *slot, size_t index, const struct master_file *master,
+			uint64_t tag)
+{
+	const struct slot *slots = slot - index;
+	uint32_t pool = atomic_load_explicit(&master->owners[index].pool, RELAXED);
+	uint32_t high = atomic_load_explicit(&master->slots_high, RELAXED);
+	unsigned count = 0;
+
+	for (uint32_t i = 0; i < high && i < BOARD_SLOTS; i++)
+		count += atomic_load_explicit(&slots[i].source, memory_order_seq_cst) == tag &&
+			 atomic_load_explicit(&slots[i].state, RELAXED) == SLOT_BUSY &&
+			 same_service(master,
+				      atomic_load_explicit(&master->owners[i].pool, RELAXED), pool);
+	return count;
+}
+
+uint64_t slot_count_idle_before(const struct slot *slot, size_t index,
+				const struct master_file *master, uint64_t most)
+{
+	const struct slot *slots = slot - index;
+	uint32_t pool = atomic_load_explicit(&master->owners[index].pool, RELAXED);
+	uint64_t count = 0;
+
+	for (size_t i = 0; i < index && count < most; i++)
+		count += atomic_load_explicit(&slots[i].state, RELAXED) == SLOT_IDLE &&
+			 same_service(master,
+				      atomic_load_explicit(&master->owners[i].pool, RELAXED), pool);
+	return count;
+}
+
 void slot_leaving(struct slot *slot)
 {
+	if (atomic_load_explicit(&slot->state, RELAXED) == SLOT_IDLE)
+		gauge_withdraw();
 	atomic_store_explicit(&slot->state, SLOT_LEAVING, RELAXED);
 }
 

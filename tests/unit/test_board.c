@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/un.h>
 
 #include "board/seqlock.h"
 #include "board/write.h"
@@ -235,6 +236,37 @@ START_TEST(test_totals_outlive_workers_and_pools)
 }
 END_TEST
 
+/* Of a proxy's client: shown and counted as who it is, the user is not the proxy's. */
+START_TEST(test_a_peer_that_is_another)
+{
+	const struct sockaddr_un proxy = {.sun_family = AF_UNIX};
+	const struct sockaddr_in client = {.sin_family = AF_INET, .sin_addr = {1}};
+	int pool = board_pool_open(&board, "a", "unix:///a", "echo");
+	struct board_reader reader;
+	struct worker_view view;
+
+	open_reader(&reader);
+	for (int i = 0; i < 3; i++) {
+		int slot = board_slot_take(&board, pool, 1);
+		struct slot *of = &board.workers->slots[slot];
+
+		board_slot_set_pid(&board, slot, 1000);
+		slot_begin(of, (const struct sockaddr *)&proxy, sizeof(sa_family_t), 1);
+		slot_set_uid(of, 5);
+		if (i > 0)
+			slot_set_peer(of, (const struct sockaddr *)&client, sizeof(client));
+		ck_assert(board_read_worker(&reader, (uint32_t)slot, &view));
+		ck_assert_uint_eq(view.peer_len, i ? sizeof(client) : sizeof(sa_family_t));
+		ck_assert(i == 0 || memcmp(&view.peer, &client, sizeof(client)) == 0);
+		ck_assert_uint_eq(of->peer_uid, i ? UINT32_MAX : 5);
+		ck_assert_uint_eq(slot_count_source(of, (size_t)slot, board.master),
+				  i ? (unsigned)i : 1);
+		ck_assert_uint_eq(view.connections[CONN_accepted], 1);
+	}
+	board_close(&reader);
+}
+END_TEST
+
 /* ---- a writer at work ---- */
 
 /* The port of the peer is the number of the connection: torn reads show. */
@@ -369,6 +401,7 @@ static Suite *board_suite(void)
 	tcase_add_test(board_case, test_as_many_slots_as_there_are);
 	tcase_add_loop_test(board_case, test_fold, 0, COUNT(dead));
 	tcase_add_test(board_case, test_totals_outlive_workers_and_pools);
+	tcase_add_test(board_case, test_a_peer_that_is_another);
 	tcase_add_test(board_case, test_reads_while_a_writer_hammers);
 	tcase_add_test(board_case, test_a_writer_that_died_half_way);
 	tcase_add_test(board_case, test_verdicts);

@@ -78,9 +78,12 @@ static void read_everything(void)
 	struct instance_view instance;
 	struct worker_view worker;
 	struct verdict_view verdict;
+	static struct ledgers_view ledgers;
 	unsigned seen = 0;
 
 	open_reader(&reader);
+	board_read_ledgers(&reader, &ledgers);
+	ck_assert_uint_le(ledgers.generation_count, BOARD_GENERATIONS + 1);
 	board_read_instance(&reader, &instance);
 	for (uint32_t i = 0; i < board_pool_count(&reader); i++)
 		seen += board_read_pool(&reader, i, &pool);
@@ -116,12 +119,18 @@ START_TEST(test_hostile_slots)
 		slots[i] = board_slot_take(&board, pools[i % 3], 1);
 		board_slot_set_pid(&board, slots[i], 1000);
 	}
+	board_verdict_begin(&board, VERDICT_RELOAD);
+	board_replace_begin(&board, VERDICT_RELOAD);
 	for (unsigned seed = 0; seed < 50; seed++) {
+		/* Told to leave before it goes mad, or after. */
+		for (int i = 0; i < 15; i++)
+			board_slot_replaced(&board, slots[i], VERDICT_RELOAD);
 		fill(_i, seed);
 		read_everything();
 		for (int i = 0; i < 30; i++) {
 			ck_assert_uint_lt(board_slot_state(&board, slots[i]), SLOT_STATES);
 			board_slot_tell(&board, slots[i], WORD_LEAVE);
+			board_slot_replaced(&board, slots[i], VERDICT_RELOAD);
 			ck_assert_int_le(board_slot_fold(&board, slots[i]), 1);
 			ck_assert_int_eq(board_slot_take(&board, pools[i % 3], 1), slots[i]);
 			board_slot_set_pid(&board, slots[i], 1000);
