@@ -68,21 +68,24 @@ static void set_fallback(const struct key *key, void *field)
 		*(unsigned *)field = UINT_MAX;
 }
 
-/* One `key = value`. Returns 0, or -1 with `why`: what would be right for the value `bad`. */
-static int assign(const struct key *key, const struct entry *entry, void *field, size_t *bad,
-		  char *why)
+/* One `key = value`, without the values that are wrong. */
+static void assign(const struct key *key, const struct entry *entry, void *field)
 {
+	char why[WHY_MAX];
+
 	if (key->type->is_list)
 		clear_list(field);
-	for (*bad = 0; *bad < entry->count; (*bad)++)
-		if (key->type->parse(key, entry->values[*bad], field, why) < 0)
-			return -1;
-	return 0;
+	for (size_t i = 0; i < entry->count; i++)
+		key->type->parse(key, entry->values[i], field, why);
 }
 
 static void report_value(struct build *b, const struct entry *entry, size_t bad, const char *why)
 {
-	build_error(b, entry, "\"%s\" is not right here; expected %s", entry->values[bad], why);
+	const char *value = entry->values[bad];
+
+	/* What follows is what matters. */
+	build_error(b, entry, "\"%.300s%s\" is not right here; expected %s", value,
+		    strlen(value) > 300 ? "..." : "", why);
 }
 
 static void report_unknown(struct build *b, const struct entry *entry)
@@ -147,13 +150,14 @@ static void find_mistakes(struct build *b)
 		const struct entry *entry = &b->entries->items[i];
 		const struct key *key;
 		char why[WHY_MAX];
-		size_t bad;
 
 		if (entry->scope == ENTRY_OPTION)
 			continue;
 		key = key_of(b, entry);
-		if (key && assign(key, entry, field_of(key, &scratch, &scratch_config), &bad, why))
-			report_value(b, entry, bad, why);
+		for (size_t v = 0; key && v < entry->count; v++)
+			if (key->type->parse(key, entry->values[v],
+					     field_of(key, &scratch, &scratch_config), why) < 0)
+				report_value(b, entry, v, why);
 	}
 	build_free_service(&scratch);
 }
@@ -190,8 +194,6 @@ static void apply(struct build *b, struct config *config, struct service_config 
 	for (size_t i = 0; i < b->entries->count; i++) {
 		const struct entry *entry = &b->entries->items[i];
 		const struct key *key = schema_find(entry->key);
-		char why[WHY_MAX];
-		size_t bad;
 
 		if (entry->scope != scope || (scope != ENTRY_GLOBAL && entry->service != index))
 			continue;
@@ -200,7 +202,7 @@ static void apply(struct build *b, struct config *config, struct service_config 
 		else if (scope == ENTRY_OPTION)
 			continue;
 		else if (key && (scope == ENTRY_SERVICE || key->scope != KEY_SERVICE))
-			assign(key, entry, field_of(key, service, config), &bad, why);
+			assign(key, entry, field_of(key, service, config));
 	}
 }
 
@@ -301,6 +303,9 @@ void build_free_service(struct service_config *service)
 		free((void *)(uintptr_t)service->options[i].value);
 	}
 	free(service->options);
+	free(service->allow_rules);
+	free(service->deny_rules);
+	free(service->proxy_rules);
 	free(service->who.groups);
 	free(service->who.login);
 	free(service->who.home);

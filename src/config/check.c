@@ -124,18 +124,19 @@ static void check_handler(struct check *c, struct service_config *service)
 		      "missing; a service needs one of builtin, module, exec and acceptor");
 }
 
-static bool is_given(const struct service_config *service, const char *key)
+const struct entry *check_given(const struct service_config *service, const char *key)
 {
 	const struct entries *e = service->entries;
 
 	for (size_t i = 0; i < e->count; i++)
 		if (e->items[i].scope == ENTRY_SERVICE && strcmp(e->items[i].key, key) == 0 &&
 		    &e->services[e->items[i].service] == service->section)
-			return true;
-	return false;
+			return &e->items[i];
+	return NULL;
 }
 
 #define OF(kind) (1U << (HANDLER_##kind))
+#define SEEN     (OF(BUILTIN) | OF(MODULE) | OF(EXEC))
 
 /* Keys that are not of every kind; as a default of all they reach those they are for. */
 static const struct {
@@ -143,13 +144,26 @@ static const struct {
 	unsigned kinds;
 	const char *why;
 } kind_limits[] = {
-	{"recycle_after", OF(BUILTIN) | OF(MODULE) | OF(EXEC),
-	 "an acceptor's connections cannot be counted"},
+	{"workers_max", SEEN, "an acceptor has as many copies as workers says"},
+	{"spare", SEEN, "whether an acceptor's copies are idle is not seen"},
+	{"shrink_after", SEEN, "whether an acceptor's copies are idle is not seen"},
+	{"recycle_after", SEEN, "an acceptor's connections cannot be counted"},
+	{"recycle_memory", OF(BUILTIN) | OF(MODULE),
+	 "a program has its memory in a process of its own; see limit_as"},
 	{"idle_timeout", OF(BUILTIN) | OF(MODULE),
 	 "a program has the real socket and timeouts of its own; see connection_timeout"},
-	{"connection_timeout", OF(EXEC), "in this version it is for exec"},
-	{"log_connections", OF(BUILTIN) | OF(MODULE) | OF(EXEC),
-	 "an acceptor's connections are not seen"},
+	{"connection_timeout", SEEN, "an acceptor's connections are not seen"},
+	{"log_connections", SEEN, "an acceptor's connections are not seen"},
+	{"allow", SEEN, "an acceptor's clients are not seen; a firewall or its program can refuse"},
+	{"deny", SEEN, "an acceptor's clients are not seen; a firewall or its program can refuse"},
+	{"per_source", SEEN, "an acceptor's clients are not seen"},
+	{"rate", SEEN, "an acceptor's clients are not seen"},
+	{"rate_per_source", SEEN, "an acceptor's clients are not seen"},
+	{"queue_timeout", SEEN, "an acceptor's clients are not seen"},
+	{"busy_message", SEEN, "an acceptor's clients are not seen"},
+	{"proxy_protocol", SEEN,
+	 "an acceptor's clients are not seen; its program reads the header"},
+	{"proxy_from", SEEN, "an acceptor's clients are not seen; its program reads the header"},
 	{"environment", OF(EXEC) | OF(ACCEPTOR), "it is for exec and acceptor"},
 	{"prestart", OF(EXEC), "it is for exec"},
 	{"stderr", OF(EXEC), "it is for exec"},
@@ -165,6 +179,14 @@ bool config_key_applies(const struct service_config *service, const char *key)
 	return true;
 }
 
+/* An empty list is how a service takes a default of all back. */
+static bool is_said(const struct service_config *service, const char *key)
+{
+	const struct entry *given = check_given(service, key);
+
+	return given && given->count > 0;
+}
+
 static void check_keys_of_kind(struct check *c, const struct service_config *service)
 {
 	char text[200];
@@ -172,7 +194,7 @@ static void check_keys_of_kind(struct check *c, const struct service_config *ser
 	for (size_t i = 0; i < sizeof(kind_limits) / sizeof(kind_limits[0]); i++) {
 		if (service->kind == HANDLER_NONE ||
 		    config_key_applies(service, kind_limits[i].key) ||
-		    !is_given(service, kind_limits[i].key))
+		    !is_said(service, kind_limits[i].key))
 			continue;
 		snprintf(text, sizeof(text), "not for a service with %s: %s",
 			 config_handler_key(service->kind), kind_limits[i].why);
@@ -255,7 +277,7 @@ static void check_program(struct check *c, const struct service_config *service)
 	check_options(c, service);
 	if (service->sandbox == 2)
 		wrong(c, service, "sandbox", "strict is for built-ins and modules; basic or off");
-	if (service->prestart && is_given(service, "prestart") && serves_datagrams(service))
+	if (service->prestart && check_given(service, "prestart") && serves_datagrams(service))
 		wrong(c, service, "prestart", "datagrams are not served that way");
 	if (service->kind == HANDLER_ACCEPTOR && service->pass_as == PASS_AS_STDIN &&
 	    service->listen.count > 1)
@@ -312,6 +334,10 @@ static void settle_defaults(struct service_config *service)
 		service->connection_timeout = 0;
 	if (!config_key_applies(service, "recycle_after"))
 		service->recycle_after = 0;
+	if (!config_key_applies(service, "recycle_memory"))
+		service->recycle_memory = 0;
+	if (!config_key_applies(service, "proxy_protocol"))
+		service->proxy_protocol = PROXY_OFF;
 	if (!config_key_applies(service, "log_connections"))
 		service->log_connections = false;
 }
@@ -352,6 +378,8 @@ void check_config(struct config *config, struct error_list *errors)
 		settle_defaults(service);
 		check_keys_of_kind(&c, service);
 		check_program(&c, service);
+		check_pool(service, errors);
+		check_access(service, errors);
 		check_exit_idle(&c, config, service);
 	}
 	if (config->service_count == 0 && errors->count == 0)

@@ -14,6 +14,8 @@
 #include "base/address.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/parse.h"
+#include "base/rules.h"
 #include "config/entries.h"
 #include "config/passed.h"
 #include "preforkd/handler.h"
@@ -65,10 +67,17 @@ struct service_config {
 	char *module;
 	struct text_list exec, acceptor; /* the program and its arguments */
 	bool enabled;
-	uint64_t workers, start_timeout, recycle_after;
+	uint64_t workers, workers_max, spare, shrink_after;
+	uint64_t start_timeout, recycle_after, recycle_memory;
 	uint64_t idle_timeout, connection_timeout, stop_timeout;
 	uint64_t backlog, defer_accept;
 	bool nodelay, keepalive, free_bind, log_connections;
+	struct text_list allow, deny;
+	uint64_t per_source, queue_timeout;
+	struct rate rate, rate_per_source;
+	char *busy_message;
+	unsigned proxy_protocol; /* enum proxy_mode */
+	struct text_list proxy_from;
 	char *bind_device, *socket_user, *socket_group;
 	unsigned socket_mode;
 	char *user, *group, *chroot, *directory;
@@ -85,12 +94,14 @@ struct service_config {
 	enum handler_kind kind;
 	struct listen_on *addresses; /* one for each of listen */
 	struct resolved_user who;
+	struct rules *allow_rules, *deny_rules, *proxy_rules; /* looked up; NULL: none */
 };
 
 struct config {
 	struct entries *entries;         /* what it was made from; owned */
 	unsigned log_level;              /* enum log_level */
 	uint64_t exit_idle;              /* microseconds; 0: never */
+	uint64_t workers_total;          /* of all pools; 0: as many as the board has slots */
 	struct service_config *services; /* the enabled ones */
 	size_t service_count;
 };

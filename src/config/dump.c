@@ -93,11 +93,30 @@ char *config_dump(const struct config *config)
 	return text;
 }
 
-/* Neither where it listens (that is the identity of its pools) nor whether it is enabled. */
+/* Neither where it listens (that is the identity of its pools) nor whether it is enabled; nor how
+ * many workers there are: that is for those of before too. */
 static bool in_fingerprint(const struct key *key, const struct service_config *service)
 {
-	return is_of_service(key, service) && strcmp(key->name, "listen") != 0 &&
-	       strcmp(key->name, "enabled") != 0;
+	static const char *const others[] = {"listen",      "enabled", "workers",
+					     "workers_max", "spare",   "shrink_after"};
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (strcmp(key->name, others[i]) == 0)
+			return false;
+	return is_of_service(key, service);
+}
+
+static void put_users(FILE *out, const struct rules *rules)
+{
+	for (enum rule_kind kind = RULE_USER; kind <= RULE_GROUP; kind++)
+		for (size_t i = 0; i < rules_count(rules, kind); i++) {
+			struct rule range = rules_range(rules, kind, i);
+
+			fprintf(out, "%d:%llu-%llu ", (int)kind,
+				(unsigned long long)range.first.low,
+				(unsigned long long)range.last.low);
+		}
+	fputc('\n', out);
 }
 
 char *config_fingerprint(const struct service_config *service)
@@ -112,6 +131,8 @@ char *config_fingerprint(const struct service_config *service)
 		if (in_fingerprint(&schema[i], service))
 			put_key(out, "", &schema[i], (const char *)service + schema[i].offset);
 	put_options(out, service);
+	/* Only workers of a pool that may grow are counted while they wait. */
+	fprintf(out, "%d\n", service->workers_max > service->workers);
 	/* A name may come to mean another user without a change in the file. */
 	fprintf(out, "%d %d %u %u %u %u\n", service->who.change_user, service->who.change_group,
 		service->who.uid, service->who.gid, service->who.socket_uid,
@@ -119,6 +140,9 @@ char *config_fingerprint(const struct service_config *service)
 	for (size_t i = 0; i < service->who.group_count; i++)
 		fprintf(out, "%u ", service->who.groups[i]);
 	fprintf(out, "%s %s %s\n", service->who.login, service->who.home, service->who.shell);
+	put_users(out, service->allow_rules);
+	put_users(out, service->deny_rules);
+	put_users(out, service->proxy_rules);
 	fclose(out);
 	return text;
 }

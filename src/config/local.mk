@@ -3,6 +3,8 @@ noinst_LTLIBRARIES += libconfig.la
 libconfig_la_SOURCES = \
 	src/config/build.c src/config/build.h \
 	src/config/check.c \
+	src/config/check_access.c \
+	src/config/check_pool.c \
 	src/config/config.h \
 	src/config/dump.c \
 	src/config/entries.c src/config/entries.h \

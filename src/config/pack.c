@@ -52,6 +52,14 @@ static void put_entries(FILE *out, const struct entries *entries)
 	}
 }
 
+static void put_rules(FILE *out, const struct rules *rules)
+{
+	size_t size = rules_size(rules);
+
+	put(out, &size, sizeof(size));
+	put(out, rules, size);
+}
+
 static void put_lookups(FILE *out, const struct service_config *s)
 {
 	put(out, &s->who, sizeof(s->who));
@@ -59,6 +67,9 @@ static void put_lookups(FILE *out, const struct service_config *s)
 	put_text(out, s->who.login);
 	put_text(out, s->who.home);
 	put_text(out, s->who.shell);
+	put_rules(out, s->allow_rules);
+	put_rules(out, s->deny_rules);
+	put_rules(out, s->proxy_rules);
 	for (size_t i = 0; i < s->listen.count; i++) {
 		put(out, &s->addresses[i].endpoint_count, sizeof(size_t));
 		put(out, s->addresses[i].endpoints,
@@ -177,6 +188,17 @@ static void *get_array(struct unpack *u, size_t count, size_t size)
 	return array;
 }
 
+static struct rules *get_rules(struct unpack *u)
+{
+	size_t size = get_count(u);
+	struct rules *rules = size ? rules_copy(u->p, size) : NULL;
+
+	if (size && !rules)
+		u->broken = true;
+	u->p += size;
+	return rules;
+}
+
 /* A byte that is neither true nor false cannot even be looked at as a bool. */
 static bool is_bool(const void *byte)
 {
@@ -195,6 +217,9 @@ static void get_lookups(struct unpack *u, struct service_config *s)
 	s->who.login = mem_text(get_text(u));
 	s->who.home = mem_text(get_text(u));
 	s->who.shell = mem_text(get_text(u));
+	s->allow_rules = get_rules(u);
+	s->deny_rules = get_rules(u);
+	s->proxy_rules = get_rules(u);
 	for (size_t i = 0; i < s->listen.count && !u->broken; i++) {
 		size_t count = get_count(u);
 

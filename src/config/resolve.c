@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "board/layout.h"
+#include "config/build.h"
 #include "config/config.h"
 #include "config/program.h"
 
@@ -143,6 +144,49 @@ static void resolve_socket_owner(struct resolve *r)
 		find_group(r, "socket_group", s->socket_group, &s->who.socket_gid);
 }
 
+static void name_rule(struct resolve *r, const char *key, struct rule *rule)
+{
+	const struct passwd *entry;
+	uid_t uid = 0;
+	gid_t gid = 0;
+
+	if (!rule->name)
+		return;
+	if (rule->kind == RULE_USER)
+		find_user(r, key, rule->name, &uid, &entry);
+	else
+		find_group(r, key, rule->name, &gid);
+	rule->first.low = rule->last.low = rule->kind == RULE_USER ? uid : gid;
+}
+
+static struct rules *resolve_rules(struct resolve *r, const char *key, const struct text_list *list)
+{
+	struct rule *parsed = mem_new(list->count, sizeof(*parsed));
+	char why[RULE_WHY_MAX];
+	struct rules *rules;
+	size_t count = 0;
+
+	/* What is wrong with the others was told. */
+	for (size_t i = 0; i < list->count; i++)
+		if (rule_parse(list->items[i], &parsed[count], why) == 0)
+			name_rule(r, key, &parsed[count++]);
+	rules = rules_make(parsed, count);
+	free(parsed);
+	return rules;
+}
+
+static void resolve_access(struct resolve *r)
+{
+	struct service_config *s = r->service;
+
+	if (config_key_applies(s, "allow")) {
+		s->allow_rules = resolve_rules(r, "allow", &s->allow);
+		s->deny_rules = resolve_rules(r, "deny", &s->deny);
+	}
+	if (s->proxy_protocol != PROXY_OFF)
+		s->proxy_rules = resolve_rules(r, "proxy_from", &s->proxy_from);
+}
+
 /* The names that were passed, for who looks for another one. */
 static char *names_passed(const struct passed *passed)
 {
@@ -200,6 +244,14 @@ static int find_passed(const struct resolve *r, struct listen_on *on, struct err
 	return -1;
 }
 
+/* Of systemd's sockets only now it is known what they are. */
+static void check_passed(struct resolve *r, const struct listen_on *on, const char *text)
+{
+	for (size_t i = 0; i < on->endpoint_count; i++)
+		check_reach(r->service, on->endpoints[i].addr.any.sa_family == AF_UNIX,
+			    on->endpoints[i].type, text, r->errors);
+}
+
 static void resolve_addresses(struct resolve *r)
 {
 	struct service_config *s = r->service;
@@ -217,6 +269,8 @@ static void resolve_addresses(struct resolve *r)
 		if (status < 0)
 			error_list_add(r->errors, err.code, "%s: %s", config_place(s, "listen"),
 				       err.text);
+		else if (on->address.kind == ADDRESS_SYSTEMD)
+			check_passed(r, on, s->listen.items[i]);
 	}
 }
 
@@ -309,6 +363,13 @@ static void count_workers(const struct config *config, struct error_list *errors
 		error_list_add(errors, EX_CONFIG,
 			       "all services together want %llu workers; at most %d are possible",
 			       (unsigned long long)workers, BOARD_SLOTS / 2);
+	else if (config->workers_total && workers > config->workers_total)
+		error_list_add(
+			errors, EX_CONFIG,
+			"%s: %llu are fewer than the %llu workers that all services together "
+			"begin with",
+			config_place_of_key(config, "workers_total"),
+			(unsigned long long)config->workers_total, (unsigned long long)workers);
 }
 
 int config_resolve(struct config *config, const struct passed *passed, struct error_list *errors)
@@ -324,6 +385,7 @@ int config_resolve(struct config *config, const struct passed *passed, struct er
 		resolve_user(&r);
 		try_program(&r, errors_before);
 		resolve_socket_owner(&r);
+		resolve_access(&r);
 		resolve_addresses(&r);
 		check_one_socket(&r);
 	}

@@ -13,8 +13,13 @@
 #define IN_SERVICE(field) offsetof(struct service_config, field)
 #define IN_CONFIG(field)  offsetof(struct config, field)
 #define DAY               (INT64_C(86400) * 1000000)
+/* A connection for every microsecond: more is no limit. */
+#define RATE_MAX 1000000
+/* What a socket takes at once from a worker that does not wait. */
+#define BUSY_MESSAGE_MAX 4096
 
 static const char *const level_names[] = {"error", "warning", "notice", "info", "debug", NULL};
+static const char *const proxy_names[] = {"off", "accept", "require", NULL};
 static const char *const stderr_names[] = {"log", "client", NULL};
 static const char *const pass_names[] = {"systemd", "stdin", NULL};
 #ifdef HAVE_SECCOMP
@@ -27,6 +32,8 @@ static const char *const sandbox_names[] = {"off", "basic", NULL};
 const struct key schema[] = {
 	{"log_level", &type_choice, KEY_MASTER, IN_CONFIG(log_level), 0, 0, "info", level_names},
 	{"exit_idle", &type_duration, KEY_MASTER, IN_CONFIG(exit_idle), 0, 365 * DAY, "0", NULL},
+	{"workers_total", &type_count, KEY_MASTER, IN_CONFIG(workers_total), 0, BOARD_SLOTS, "0",
+	 NULL},
 
 	{"listen", &type_list, KEY_SERVICE, IN_SERVICE(listen), 0, 0, NULL, NULL},
 	{"builtin", &type_text, KEY_SERVICE, IN_SERVICE(builtin), 0, 0, "", NULL},
@@ -35,11 +42,18 @@ const struct key schema[] = {
 	{"acceptor", &type_list, KEY_SERVICE, IN_SERVICE(acceptor), 0, 0, NULL, NULL},
 	{"enabled", &type_bool, KEY_DEFAULT, IN_SERVICE(enabled), 0, 0, "true", NULL},
 
-	{"workers", &type_count, KEY_DEFAULT, IN_SERVICE(workers), 1, BOARD_SLOTS / 2, "4", NULL},
+	{"workers", &type_count, KEY_DEFAULT, IN_SERVICE(workers), 0, BOARD_SLOTS / 2, "4", NULL},
+	{"workers_max", &type_count, KEY_DEFAULT, IN_SERVICE(workers_max), 1, BOARD_SLOTS / 2, NULL,
+	 NULL},
+	{"spare", &type_count, KEY_DEFAULT, IN_SERVICE(spare), 0, BOARD_SLOTS / 2, "2", NULL},
+	{"shrink_after", &type_duration, KEY_DEFAULT, IN_SERVICE(shrink_after), 0, 365 * DAY, "1m",
+	 NULL},
 	{"start_timeout", &type_duration, KEY_DEFAULT, IN_SERVICE(start_timeout), 0, DAY, "30s",
 	 NULL},
 	{"recycle_after", &type_count, KEY_DEFAULT, IN_SERVICE(recycle_after), 0, INT64_MAX, "0",
 	 NULL},
+	{"recycle_memory", &type_size, KEY_DEFAULT, IN_SERVICE(recycle_memory), 1 << 20, INT64_MAX,
+	 "0", NULL},
 
 	{"idle_timeout", &type_duration, KEY_DEFAULT, IN_SERVICE(idle_timeout), 0, 365 * DAY, "1m",
 	 NULL},
@@ -49,6 +63,20 @@ const struct key schema[] = {
 	 NULL},
 	{"log_connections", &type_bool, KEY_DEFAULT, IN_SERVICE(log_connections), 0, 0, "false",
 	 NULL},
+
+	{"allow", &type_rules, KEY_DEFAULT, IN_SERVICE(allow), 0, 0, NULL, NULL},
+	{"deny", &type_rules, KEY_DEFAULT, IN_SERVICE(deny), 0, 0, NULL, NULL},
+	{"per_source", &type_count, KEY_DEFAULT, IN_SERVICE(per_source), 0, BOARD_SLOTS, "0", NULL},
+	{"rate", &type_rate, KEY_DEFAULT, IN_SERVICE(rate), 0, RATE_MAX, "0", NULL},
+	{"rate_per_source", &type_rate, KEY_DEFAULT, IN_SERVICE(rate_per_source), 0, RATE_MAX, "0",
+	 NULL},
+	{"queue_timeout", &type_duration, KEY_DEFAULT, IN_SERVICE(queue_timeout), 0, DAY, "0",
+	 NULL},
+	{"busy_message", &type_text, KEY_DEFAULT, IN_SERVICE(busy_message), 0, BUSY_MESSAGE_MAX, "",
+	 NULL},
+	{"proxy_protocol", &type_choice, KEY_DEFAULT, IN_SERVICE(proxy_protocol), 0, 0, "off",
+	 proxy_names},
+	{"proxy_from", &type_rules, KEY_DEFAULT, IN_SERVICE(proxy_from), 0, 0, NULL, NULL},
 
 	{"backlog", &type_count, KEY_DEFAULT, IN_SERVICE(backlog), 1, INT_MAX, "4096", NULL},
 	{"nodelay", &type_bool, KEY_DEFAULT, IN_SERVICE(nodelay), 0, 0, "true", NULL},

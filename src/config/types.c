@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include <config.h>
 
+#include <assert.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
@@ -53,6 +54,56 @@ static char *format_time(const struct key *key, const void *field)
 
 	(void)key;
 	return mem_text(format_duration(text, *(const uint64_t *)field));
+}
+
+static int parse_bytes(const struct key *key, const char *text, void *field, char *why)
+{
+	uint64_t bytes;
+
+	char min[PARSE_TEXT_MAX];
+
+	if (parse_size(text, &bytes) < 0 || bytes > (uint64_t)key->max) {
+		snprintf(why, WHY_MAX, "a size as in 64K, 10M, 2G, or 0");
+		return -1;
+	}
+	if (bytes && bytes < (uint64_t)key->min) {
+		snprintf(why, WHY_MAX, "at least %s, or 0", format_size(min, (uint64_t)key->min));
+		return -1;
+	}
+	*(uint64_t *)field = bytes;
+	return 0;
+}
+
+static char *format_bytes(const struct key *key, const void *field)
+{
+	char text[PARSE_TEXT_MAX];
+
+	(void)key;
+	return mem_text(format_size(text, *(const uint64_t *)field));
+}
+
+static int parse_frequency(const struct key *key, const char *text, void *field, char *why)
+{
+	struct rate rate;
+
+	if (parse_rate(text, &rate) < 0) {
+		snprintf(why, WHY_MAX, "a rate as in 100/s, 600/m, 10/h, or 0");
+		return -1;
+	}
+	if (rate.count && rate.count > (uint64_t)key->max * (rate.per_usec / USEC_PER_SEC)) {
+		snprintf(why, WHY_MAX, "at most %" PRId64 "/s, or 0 for no limit", key->max);
+		return -1;
+	}
+	*(struct rate *)field = rate;
+	return 0;
+}
+
+static char *format_frequency(const struct key *key, const void *field)
+{
+	char text[PARSE_TEXT_MAX];
+
+	(void)key;
+	return mem_text(format_rate(text, *(const struct rate *)field));
 }
 
 static int parse_truth(const struct key *key, const char *text, void *field, char *why)
@@ -230,8 +281,21 @@ static int parse_list(const struct key *key, const char *text, void *field, char
 	return 0;
 }
 
+static int parse_rules(const struct key *key, const char *text, void *field, char *why)
+{
+	struct rule rule;
+
+	static_assert(RULE_WHY_MAX <= WHY_MAX, "it must fit");
+	if (rule_parse(text, &rule, why) < 0)
+		return -1;
+	return parse_list(key, text, field, why);
+}
+
 const struct key_type type_count = {.name = "number", .parse = parse_count, .format = format_count};
 const struct key_type type_duration = {.name = "time", .parse = parse_time, .format = format_time};
+const struct key_type type_size = {.name = "size", .parse = parse_bytes, .format = format_bytes};
+const struct key_type type_rate = {
+	.name = "rate", .parse = parse_frequency, .format = format_frequency};
 const struct key_type type_bool = {.name = "truth", .parse = parse_truth, .format = format_truth};
 const struct key_type type_mode = {.name = "mode", .parse = parse_octal, .format = format_octal};
 const struct key_type type_choice = {
@@ -247,3 +311,4 @@ const struct key_type type_path = {
 const struct key_type type_signal = {
 	.name = "signal", .parse = parse_signal, .format = format_signal};
 const struct key_type type_list = {.name = "list", .parse = parse_list, .is_list = true};
+const struct key_type type_rules = {.name = "rules", .parse = parse_rules, .is_list = true};

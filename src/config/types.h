@@ -7,6 +7,8 @@
 
 extern const struct key_type type_count;         /* uint64_t */
 extern const struct key_type type_duration;      /* uint64_t, microseconds */
+extern const struct key_type type_size;          /* uint64_t, bytes */
+extern const struct key_type type_rate;          /* struct rate; max: connections a second */
 extern const struct key_type type_bool;          /* bool */
 extern const struct key_type type_mode;          /* unsigned */
 extern const struct key_type type_choice;        /* unsigned, an index into key->names */
@@ -16,5 +18,6 @@ extern const struct key_type type_text;          /* char *, owned; max: its grea
 extern const struct key_type type_path;          /* char *, absolute or empty */
 extern const struct key_type type_signal;        /* unsigned, its number */
 extern const struct key_type type_list;          /* struct text_list; parse appends */
+extern const struct key_type type_rules;         /* the same, of what base/rules.h knows */
 
 #endif

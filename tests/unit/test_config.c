@@ -103,11 +103,19 @@ static const struct {
 	[HANDLER_ACCEPTOR] = {"acceptor", "/plain"},
 };
 
+/* proxy_protocol means nothing without. */
+static void trust_proxies(struct entries *e, const char *key)
+{
+	if (!key || strcmp(key, "proxy_from") != 0)
+		add(e, ENTRY_GLOBAL, "proxy_from", "192.0.2.7");
+}
+
 /* A service of a kind, with one more key; which may be that of the kind. */
 static struct config *plain_config(enum handler_kind kind, const char *key, const char *value)
 {
 	struct entries *e = entries_new();
 
+	trust_proxies(e, key);
 	entries_add_service(e, "plain", "test.conf", 1);
 	add(e, ENTRY_SERVICE, "listen", "tcp://127.0.0.1:0");
 	if (!key || strcmp(key, kinds[kind].key) != 0)
@@ -170,6 +178,12 @@ static const char *other_value(const struct key *key)
 		return "3";
 	if (key->type == &type_duration)
 		return "17s";
+	if (key->type == &type_size)
+		return "17M";
+	if (key->type == &type_rate)
+		return "17/m";
+	if (key->type == &type_rules)
+		return "10.0.0.0/8";
 	if (key->type == &type_bool)
 		return strcmp(key->fallback, "true") == 0 ? "false" : "true";
 	if (key->type == &type_mode)
@@ -187,11 +201,22 @@ static const char *other_value(const struct key *key)
 	return "/other";
 }
 
+/* How many workers there are, which is for those of before too. */
+static bool is_size(const char *name)
+{
+	static const char *const sizes[] = {"workers", "workers_max", "spare", "shrink_after"};
+
+	for (int i = 0; i < COUNT(sizes); i++)
+		if (strcmp(name, sizes[i]) == 0)
+			return true;
+	return false;
+}
+
 /* The daemon's own, the identity of the pools, whether there are any. */
 static bool has_no_other_value(const struct key *key)
 {
 	return key->scope == KEY_MASTER || strcmp(key->name, "listen") == 0 ||
-	       strcmp(key->name, "enabled") == 0;
+	       strcmp(key->name, "enabled") == 0 || is_size(key->name);
 }
 
 /* Of builtin, module, exec and acceptor a service has one. */
@@ -270,6 +295,7 @@ static char *fingerprint_with_default(enum handler_kind kind, const struct key *
 {
 	struct entries *e = entries_new();
 
+	trust_proxies(e, key ? key->name : NULL);
 	if (key)
 		add(e, ENTRY_GLOBAL, key->name, other_value(key));
 	entries_add_service(e, "plain", "test.conf", 1);
@@ -284,7 +310,9 @@ START_TEST(test_fingerprint_of_each_default)
 {
 	const struct key *key = &schema[_i];
 
-	if (key->scope != KEY_DEFAULT || has_no_other_value(key))
+	/* test_config_access knows what allow and deny do. */
+	if (key->scope != KEY_DEFAULT || has_no_other_value(key) ||
+	    strcmp(key->name, "allow") == 0 || strcmp(key->name, "deny") == 0)
 		return;
 	for (int kind = HANDLER_BUILTIN; kind <= HANDLER_ACCEPTOR; kind++) {
 		const struct service_config service = {.kind = (enum handler_kind)kind};
@@ -297,6 +325,29 @@ START_TEST(test_fingerprint_of_each_default)
 		free(before);
 		free(after);
 	}
+}
+END_TEST
+
+/* Of pools that grow; one that does not is another. */
+START_TEST(test_fingerprint_is_not_of_the_size)
+{
+	static const char *const sizes[][2] = {{"workers_max", "64"},   {"workers_max", "65"},
+					       {"workers_max", "6"},    {"spare", "3"},
+					       {"shrink_after", "17s"}, {"workers", "4"}};
+	char *text[COUNT(sizes)];
+
+	for (int i = 0; i < COUNT(sizes); i++) {
+		struct entries *e = entries_new();
+
+		add_service(e, "a", "tcp://127.0.0.1:0");
+		add(e, ENTRY_SERVICE, sizes[i][0], sizes[i][1]);
+		text[i] = fingerprint_of(e);
+	}
+	for (int i = 1; i < COUNT(sizes) - 1; i++)
+		ck_assert_str_eq(text[i], text[0]);
+	ck_assert_str_ne(text[COUNT(sizes) - 1], text[0]);
+	for (int i = 0; i < COUNT(sizes); i++)
+		free(text[i]);
 }
 END_TEST
 
@@ -369,6 +420,7 @@ static Suite *config_suite(void)
 	tcase_add_loop_test(dump, test_fingerprint_of_each_key, 0, (int)schema_count);
 	tcase_add_loop_test(dump, test_fingerprint_of_each_default, 0, (int)schema_count);
 	tcase_add_test(dump, test_fingerprint_is_not_of_the_place);
+	tcase_add_test(dump, test_fingerprint_is_not_of_the_size);
 	tcase_add_test(dump, test_fingerprint_of_arguments);
 	tcase_add_test(dump, test_fingerprint_of_who);
 	suite_add_tcase(suite, dump);

@@ -78,6 +78,20 @@ static inline void add_programs(struct entries *e)
 	add(e, ENTRY_OPTION, "ready", "notify");
 }
 
+/* Of every kind, for a service that listens on Unix sockets and others. */
+static inline void add_access(struct entries *e)
+{
+	struct entry *allow = add(e, ENTRY_SERVICE, "allow", "10.0.0.0/8");
+
+	entry_add_value(allow, "::FFFF:192.0.2.1");
+	entry_add_value(allow, "2001:DB8::/32");
+	entry_add_value(allow, "uid:0");
+	entry_add_value(allow, "gid:4294967294");
+	entry_add_value(add(e, ENTRY_SERVICE, "deny", "10.0.0.1"), "uid:12345");
+	add(e, ENTRY_SERVICE, "proxy_protocol", "require");
+	entry_add_value(add(e, ENTRY_SERVICE, "proxy_from", "192.0.2.7"), "gid:0");
+}
+
 /* Every kind of key; the texts where any text may stand. */
 static inline struct entries *rich_entries(void)
 {
@@ -88,6 +102,13 @@ static inline struct entries *rich_entries(void)
 	add(e, ENTRY_GLOBAL, "idle_timeout", "90s");
 	add_service(e, "one", "tcp://127.0.0.1:0");
 	add(e, ENTRY_SERVICE, "workers", "7");
+	add(e, ENTRY_SERVICE, "workers_max", "77");
+	add(e, ENTRY_SERVICE, "recycle_memory", "64M");
+	add(e, ENTRY_SERVICE, "per_source", "5");
+	add(e, ENTRY_SERVICE, "rate", "100/s");
+	add(e, ENTRY_SERVICE, "rate_per_source", "60/h");
+	add(e, ENTRY_SERVICE, "queue_timeout", "2500ms");
+	add(e, ENTRY_SERVICE, "busy_message", "'\"\\ ${HOME}\r\n#");
 	add(e, ENTRY_SERVICE, "recycle_after", "1000000");
 	add(e, ENTRY_SERVICE, "nice", "-5");
 	add(e, ENTRY_SERVICE, "limit_as", "3G");
@@ -107,6 +128,7 @@ static inline struct entries *rich_entries(void)
 	entry_add_value(listen, "unix://@two'\\\"");
 	entry_add_value(listen, "tcp6://[::1]:7008");
 	add(e, ENTRY_SERVICE, "module", "/nowhere/'\\\n\".so");
+	add_access(e);
 	add_service(e, "off", "tcp://127.0.0.1:7009");
 	add(e, ENTRY_SERVICE, "enabled", "false");
 	add_programs(e);

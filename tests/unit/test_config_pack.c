@@ -14,6 +14,13 @@ static struct config *rich_config(void)
 	return config;
 }
 
+static void check_same_rules(const struct rules *a, const struct rules *b)
+{
+	ck_assert_uint_eq(rules_size(a), rules_size(b));
+	if (a && b)
+		ck_assert_mem_eq(a, b, rules_size(a));
+}
+
 START_TEST(test_pack_and_unpack)
 {
 	struct error_list errors = {0};
@@ -38,9 +45,14 @@ START_TEST(test_pack_and_unpack)
 			for (size_t k = 0; k < x->endpoint_count; k++)
 				ck_assert(endpoint_equal(&x->endpoints[k], &y->endpoints[k]));
 		}
+		check_same_rules(a->allow_rules, b->allow_rules);
+		check_same_rules(a->deny_rules, b->deny_rules);
+		check_same_rules(a->proxy_rules, b->proxy_rules);
 		free(one);
 		free(two);
 	}
+	ck_assert_uint_eq(rules_count(again->services[2].allow_rules, RULE_IPV4), 2);
+	ck_assert(rules_match_user(again->services[2].deny_rules, 12345, 1));
 	free(bytes);
 	config_free(config);
 	config_free(again);
