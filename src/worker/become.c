@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/title.h"
+#include "worker/memory.h"
 #include "worker/worker.h"
 
 static int failed(struct error *err, const char *what, const char *about)
@@ -25,8 +26,8 @@ static int failed(struct error *err, const char *what, const char *about)
 
 static int keep_own_descriptors(const struct worker_job *job, struct error *err)
 {
-	const int keep[] = {job->listener, job->gate,  job->report,
-			    job->wake,     job->board, log_descriptor()};
+	const int keep[] = {job->listener, job->gate,    job->report,     job->wake,
+			    job->board,    job->answers, log_descriptor()};
 
 	if (fd_close_others(keep, sizeof(keep) / sizeof(keep[0])) < 0)
 		return failed(err, "closing", "the master's descriptors");
@@ -136,5 +137,7 @@ int worker_become(const struct worker_job *job, struct error *err)
 	title_set(job->title);
 	if (keep_own_descriptors(job, err) < 0)
 		return -1;
+	if (job->recycle_memory)
+		memory_open();
 	return worker_change(job, err);
 }

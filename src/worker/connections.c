@@ -12,8 +12,11 @@
 #include "base/address.h"
 #include "base/log.h"
 #include "board/write.h"
+#include "worker/admit.h"
 #include "worker/closing.h"
 #include "worker/loop.h"
+#include "worker/overtime.h"
+#include "worker/refuse.h"
 #include "worker/stop.h"
 #include "worker/traffic.h"
 
@@ -47,23 +50,82 @@ static void log_connection(const struct preforkd_client *client, enum connection
 		  (unsigned long long)about->duration_usec % 1000);
 }
 
-HOT static enum connection_field serve(const struct loop *loop,
-				       const struct preforkd_client *client)
-{
-	int result = loop->serve(loop->state, client);
+/* A copy for those without access rules and limits, all of it on the one page, and one for those
+ * with them. */
+#define ONE_OF_TWO static inline __attribute__((always_inline))
 
+/* `e`: the client counts until it can know that it was served; NULL: nobody counts. */
+ONE_OF_TWO enum connection_field serve(const struct loop *loop,
+				       const struct preforkd_client *client, struct entrant *e)
+{
+	int result, errnum;
+
+	if (loop->set_timeout)
+		set_idle_timeout(client->fd, loop->job->idle_timeout_usec);
+	result = loop->serve(loop->state, client);
+	errnum = errno;
+	if (e)
+		admit_end(loop, e);
+	if (loop->limited && overtime_came()) {
+		overtime_tell(client);
+		return CONN_timed_out;
+	}
 	if (result == 0)
 		close_gently(client->fd);
 	if (result >= 0)
 		return CONN_finished;
-	return errno == EAGAIN ? CONN_timed_out : CONN_aborted_error;
+	return errnum == EAGAIN ? CONN_timed_out : CONN_aborted_error;
+}
+
+/* Its descriptor is measured, and closed unless somebody else has it. */
+ONE_OF_TWO void end_connection(const struct loop *loop, const struct preforkd_client *client,
+			       enum connection_field outcome, uint64_t begin, bool keep)
+{
+	struct log_about about;
+	uint64_t end;
+
+	if (loop->limited)
+		overtime_end();
+	if (loop->log)
+		traffic_measure(client->fd, outcome == CONN_finished, &about);
+	if (!keep)
+		close(client->fd);
+	end = loop_now();
+	slot_end(loop->slot, outcome, end);
+	if (loop->log) {
+		about.timed = true;
+		about.duration_usec = end - begin;
+		log_connection(client, outcome, &about);
+	}
+}
+
+/* With access rules or limits. */
+__attribute__((noinline)) static void serve_if_admitted(const struct loop *loop,
+							struct preforkd_client *client,
+							union peer *peer, uint64_t begin)
+{
+	struct entrant e = {
+		.fd = client->fd, .peer = &peer->any, .len = client->peer_len, .now_usec = begin};
+	enum connection_field outcome = admit(loop, &e);
+
+	client->peer_len = e.len;
+	if (outcome == CONN_finished) {
+		outcome = serve(loop, client, &e);
+		end_connection(loop, client, outcome, begin, false);
+		return;
+	}
+	/* While it was waited for. */
+	if (loop->limited && overtime_came())
+		outcome = CONN_timed_out;
+	refuse_send_off(loop, client->fd);
+	end_connection(loop, client, outcome, begin, true);
+	refuse_keep(client->fd);
+	refuse_tell(loop, &e, outcome);
 }
 
 HOT static void serve_connection(struct loop *loop, int fd, union peer *peer, socklen_t len)
 {
-	uint64_t begin = loop_now(), end;
-	enum connection_field outcome;
-	struct log_about about;
+	uint64_t begin = loop_now();
 	struct preforkd_client client = {
 		.fd = fd,
 		.type = loop->type,
@@ -75,20 +137,22 @@ HOT static void serve_connection(struct loop *loop, int fd, union peer *peer, so
 
 	if (peer->any.sa_family == AF_INET6)
 		client.peer_len = address_unmap(&peer->any, client.peer_len);
+	if (loop->limited)
+		overtime_begin(fd, client.number, begin);
 	slot_begin(loop->slot, client.peer, client.peer_len, begin);
-	if (loop->set_timeout)
-		set_idle_timeout(fd, loop->job->idle_timeout_usec);
-	outcome = serve(loop, &client);
-	if (loop->log)
-		traffic_measure(fd, outcome == CONN_finished, &about);
-	close(fd);
-	end = loop_now();
-	slot_end(loop->slot, outcome, end);
-	if (loop->log) {
-		about.timed = true;
-		about.duration_usec = end - begin;
-		log_connection(&client, outcome, &about);
-	}
+	if (loop->admission)
+		serve_if_admitted(loop, &client, peer, begin);
+	else
+		end_connection(loop, &client, serve(loop, &client, NULL), begin, false);
+}
+
+/* The next client. With access rules or limits: when it is time for one. */
+HOT static int take(struct loop *loop, union peer *peer, socklen_t *len)
+{
+	if (!loop->admission)
+		return accept4(loop->listener, &peer->any, len, SOCK_CLOEXEC);
+	admit_wait(loop, loop->listener);
+	return refuse_accept(loop->listener, &peer->any, len);
 }
 
 /* First of the hot functions, and at the start of a page: together they fill just one. */
@@ -98,12 +162,13 @@ HOT __attribute__((aligned(4096))) int loop_connections(struct loop *loop)
 
 	while (!loop_ends(loop)) {
 		socklen_t len = sizeof(peer);
-		int fd = accept4(loop->listener, &peer.any, &len, SOCK_CLOEXEC);
+		int fd = take(loop, &peer, &len);
 
 		if (fd >= 0)
 			serve_connection(loop, fd, &peer, len);
 		else if (loop_failed(loop, "accept", errno) < 0)
-			return stop_came() ? 0 : -1;
+			break;
 	}
-	return 0;
+	refuse_finish();
+	return loop_ends(loop) || stop_came() ? 0 : -1;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/hot.h"
@@ -13,9 +14,12 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "board/write.h"
+#include "worker/admit.h"
 #include "worker/guard.h"
 #include "worker/loop.h"
+#include "worker/overtime.h"
 #include "worker/program_datagram.h"
+#include "worker/refuse.h"
 #include "worker/stop.h"
 
 #define DATAGRAM_MAX 65536
@@ -31,7 +35,8 @@ struct exchange {
 	union {
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) +
-			   CMSG_SPACE(sizeof(struct in_pktinfo))];
+			   CMSG_SPACE(sizeof(struct in_pktinfo)) +
+			   CMSG_SPACE(sizeof(struct timespec)) + CMSG_SPACE(sizeof(struct ucred))];
 	} control;
 	struct iovec iov;
 	struct msghdr msg;
@@ -39,6 +44,8 @@ struct exchange {
 	size_t sent;  /* of the reply */
 	bool pktinfo; /* the kernel tells where it was sent to, and is told where the reply leaves
 			 from */
+	bool told;    /* it tells more than that, for the admission */
+	struct entrant entrant;
 	bool to_many; /* it was sent to a broadcast or multicast address */
 };
 
@@ -52,7 +59,7 @@ HOT static ssize_t receive(struct exchange *x, int fd)
 	ssize_t n;
 
 	x->source_len = sizeof(x->source);
-	if (!x->pktinfo)
+	if (!x->pktinfo && !x->told)
 		return recvfrom(fd, request, sizeof(request), MSG_TRUNC, &x->source.any,
 				&x->source_len);
 	x->iov = (struct iovec){.iov_base = request, .iov_len = sizeof(request)};
@@ -116,6 +123,90 @@ HOT static void turn_control(struct exchange *x)
 	}
 }
 
+/* ---- with access rules or limits ---- */
+
+/* CLOCK_REALTIME: it may have been set meanwhile. */
+static uint64_t age_of(const struct timespec *at)
+{
+	struct timespec now;
+	int64_t usec;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	usec = (int64_t)(now.tv_sec - at->tv_sec) * 1000000 + (now.tv_nsec - at->tv_nsec) / 1000;
+	return usec > 0 ? (uint64_t)usec : 0;
+}
+
+static void read_told(struct entrant *e, const struct cmsghdr *c)
+{
+	struct timespec at;
+	struct ucred who;
+
+	if (c->cmsg_type == SCM_TIMESTAMPNS) {
+		memcpy(&at, CMSG_DATA(c), sizeof(at));
+		e->waited_usec = age_of(&at);
+	} else if (c->cmsg_type == SCM_CREDENTIALS) {
+		memcpy(&who, CMSG_DATA(c), sizeof(who));
+		e->user_known = true;
+		e->uid = who.uid;
+		e->gid = who.gid;
+	}
+}
+
+/* What it tells for the admission is none of the reply's: the rest moves up. */
+__attribute__((noinline)) static void take_told(struct exchange *x)
+{
+	struct msghdr *msg = &x->msg;
+	size_t kept = 0;
+	struct cmsghdr *next;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = next) {
+		size_t space = CMSG_ALIGN(c->cmsg_len);
+
+		next = CMSG_NXTHDR(msg, c);
+		if (c->cmsg_level == SOL_SOCKET) {
+			read_told(&x->entrant, c);
+			continue;
+		}
+		memmove(x->control.bytes + kept, c, space);
+		kept += space;
+	}
+	msg->msg_controllen = kept;
+}
+
+/* The options stay on the listener, and cost other pools that get it later next to nothing. */
+__attribute__((noinline)) static bool ask_for_more(const struct worker_job *job)
+{
+	const struct admission *a = job->admission;
+	socklen_t size = sizeof(int);
+	int on = 1, domain = 0;
+	bool told = false;
+
+	if (!a)
+		return false;
+	getsockopt(job->listener, SOL_SOCKET, SO_DOMAIN, &domain, &size);
+	if (a->queue_timeout_usec)
+		told |= setsockopt(job->listener, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on)) == 0;
+	if (domain == AF_UNIX)
+		told |= setsockopt(job->listener, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) == 0;
+	return told;
+}
+
+__attribute__((noinline)) static enum connection_field admit_datagram(struct loop *loop,
+								      struct exchange *x,
+								      socklen_t len)
+{
+	struct entrant *e = &x->entrant;
+	enum connection_field outcome;
+
+	e->fd = -1;
+	e->peer = &x->shown.any;
+	e->len = len;
+	outcome = admit(loop, e);
+	if (outcome != CONN_finished)
+		refuse_tell(loop, e, outcome);
+	return outcome;
+}
+
 /* A program may say as much as it likes, but not to another server. */
 HOT static uint32_t flags(const struct worker_job *job)
 {
@@ -155,16 +246,24 @@ HOT static enum connection_field answer(struct loop *loop, struct exchange *x, i
 		.service = job->service,
 		.number = loop->served,
 	};
+	enum connection_field outcome;
 	ssize_t n;
 
 	if (flags(job) & PREFORKD_REFUSE_LOOPS &&
 	    (x->to_many || guard_refuses(&x->shown.any, loop->master->udp_ports)))
 		return CONN_refused_guard;
+	outcome = loop->admission ? admit_datagram(loop, x, shown_len) : CONN_finished;
+	if (outcome != CONN_finished)
+		return outcome;
 	if (size > sizeof(request))
 		return CONN_aborted_error; /* cut, through a Unix socket: half is no request */
 	n = job->handler ? job->handler->answer(job->state, &datagram, reply, reply_room(job))
 			 : program_datagram_answer(&datagram, x->pktinfo ? &x->msg : NULL, reply,
 						   reply_room(job));
+	if (loop->limited && overtime_came()) {
+		overtime_tell_datagram(&datagram);
+		return CONN_timed_out;
+	}
 	if (n < 0)
 		return errno == EAGAIN ? CONN_timed_out : CONN_aborted_error;
 	return n == 0 ? CONN_finished : send_reply(x, fd, (size_t)n);
@@ -203,10 +302,20 @@ HOT static void serve_datagram(struct loop *loop, struct exchange *x, int fd, si
 		len = address_unmap(&x->shown.any, len);
 	x->to_many = false;
 	x->sent = 0;
+	if (loop->admission)
+		x->entrant = (struct entrant){.now_usec = begin};
+	if (x->told)
+		take_told(x);
 	if (x->pktinfo)
 		turn_control(x);
+	if (loop->limited)
+		overtime_begin(-1, loop->served, begin);
 	slot_begin(job->slot, &x->shown.any, len, begin);
 	outcome = answer(loop, x, fd, size, len);
+	if (loop->limited)
+		overtime_end();
+	if (loop->admission)
+		admit_end(loop, &x->entrant);
 	end = loop_now();
 	slot_end(job->slot, outcome, end);
 	if (loop->log)
@@ -214,13 +323,18 @@ HOT static void serve_datagram(struct loop *loop, struct exchange *x, int fd, si
 }
 
 /* Waits for the next one. */
-HOT static ssize_t take(struct exchange *x, const struct loop *loop)
+HOT static ssize_t take(struct exchange *x, struct loop *loop)
 {
 	ssize_t n;
 
-	if (!loop->job->program)
+	if (!loop->job->program) {
+		if (loop->admission)
+			admit_wait(loop, loop->listener);
 		return receive(x, loop->listener);
+	}
 	program_datagram_idle(true);
+	if (loop->admission)
+		admit_wait(loop, loop->listener);
 	n = receive(x, loop->listener);
 	program_datagram_idle(false);
 	return n;
@@ -228,7 +342,7 @@ HOT static ssize_t take(struct exchange *x, const struct loop *loop)
 
 HOT int loop_datagrams(struct loop *loop)
 {
-	struct exchange x = {.pktinfo = loop->job->pktinfo};
+	struct exchange x = {.pktinfo = loop->job->pktinfo, .told = ask_for_more(loop->job)};
 	/* A second descriptor: a stop between the receive and the send must not eat the reply. */
 	int reply_fd = dup(loop->job->listener);
 

@@ -8,6 +8,8 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
+#include "base/parse.h"
+#include "base/rules.h"
 #include "board/layout.h"
 #include "preforkd/handler.h"
 
@@ -37,6 +39,20 @@ struct program {
 	uint64_t connection_timeout_usec; /* 0: none */
 };
 
+struct gauge;
+struct sources;
+
+/* Who is served, and how fast. Made before the fork, read only. */
+struct admission {
+	const struct rules *allow, *deny, *proxy_from; /* NULL: none */
+	enum proxy_mode proxy;
+	uint64_t queue_timeout_usec, per_source; /* 0: no limit */
+	struct rate rate, rate_per_source;
+	const char *busy_message; /* not ended by a NUL that counts; sent as it is */
+	size_t busy_size;         /* 0: none */
+	struct sources *sources;  /* what the service knows of them, shared by all its workers */
+};
+
 struct worker_job {
 	const char *service, *address;
 	/* Made before the fork, so that no worker needs pages of its own for it: */
@@ -51,17 +67,23 @@ struct worker_job {
 	int report;   /* where a failure before readiness is told; -1: in the log */
 	int wake;     /* a byte here makes the master look at the board */
 	int board;    /* `master`, read-only */
+	int answers;  /* with connection_timeout: where it says that its client is not late */
 	bool pktinfo; /* datagrams come with the address they were sent to */
 
 	struct slot *slot;
 	size_t slot_index;
+	struct gauge *gauge; /* of a pool that may grow; else NULL */
 
 	const struct preforkd_handler *handler;
 	void *state;                   /* what its open() returned */
 	const struct program *program; /* instead of the handler; NULL: none */
 
-	uint64_t idle_timeout_usec; /* to set on each client; 0: none, or it comes with it */
-	uint64_t recycle_after;     /* connections, jitter already in it; 0: never */
+	const struct admission *admission; /* NULL: everybody is served */
+	uint64_t idle_timeout_usec;        /* to set on each client; 0: none, or it comes with it */
+	uint64_t recycle_after;            /* connections, jitter already in it; 0: never */
+	uint64_t recycle_memory;           /* private bytes, likewise */
+	uint64_t
+		connection_timeout_usec; /* of a handler: the master keeps it, with ALRM; 0: none */
 	bool log_connections;
 
 	/* process */

@@ -39,6 +39,8 @@ static void watch(const struct lingering *l, struct lingering_client *c)
 	struct epoll_event event = {.events = EPOLLIN};
 
 	c->look = c->deadline;
+	if (l->wake < 0)
+		return;
 	c->watched = true;
 	epoll_ctl(l->wake, EPOLL_CTL_ADD, c->fd, &event);
 }
@@ -66,18 +68,43 @@ void lingering_close(struct lingering *l)
 	fd_close(&l->wake);
 }
 
-void lingering_add(struct lingering *l, int fd, uint64_t now)
+/* Returns true when there is room, perhaps because a refused one has gone. */
+static bool make_room(struct lingering *l, uint64_t now)
 {
 	if (l->count == LINGERING_MOST)
 		lingering_look(l, now);
-	if (l->count == LINGERING_MOST) {
-		close_gently(l->clients[0].fd);
-		drop(l, 0);
-	}
+	for (unsigned i = 0; i < l->count && l->count == LINGERING_MOST; i++)
+		if (l->clients[i].refused)
+			drop(l, i);
+	return l->count < LINGERING_MOST;
+}
+
+static void add(struct lingering *l, int fd, uint64_t now, bool is_refused)
+{
 	l->clients[l->count++] = (struct lingering_client){.fd = fd,
+							   .refused = is_refused,
 							   .look = now + FIRST_LOOK_USEC,
 							   .deadline = now + CLOSING_USEC,
 							   .room = CLOSING_BYTES};
+}
+
+void lingering_add(struct lingering *l, int fd, uint64_t now)
+{
+	if (!make_room(l, now)) {
+		close_gently(l->clients[0].fd);
+		drop(l, 0);
+	}
+	add(l, fd, now, false);
+}
+
+void lingering_add_refused(struct lingering *l, int fd, uint64_t now)
+{
+	if (make_room(l, now)) {
+		add(l, fd, now, true);
+		return;
+	}
+	(void)recv(fd, waste, sizeof(waste), MSG_DONTWAIT);
+	close(fd);
 }
 
 void lingering_look(struct lingering *l, uint64_t now)

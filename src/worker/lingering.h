@@ -18,6 +18,7 @@ struct lingering {
 	struct lingering_client {
 		int fd;
 		bool watched; /* by wake */
+		bool refused;
 		uint64_t look, deadline;
 		size_t room; /* bytes that are read at most */
 	} clients[LINGERING_MOST];
@@ -26,8 +27,12 @@ struct lingering {
 
 void lingering_open(struct lingering *lingering);
 void lingering_close(struct lingering *lingering);
-/* Takes the descriptor over; the oldest has to go where there are too many. */
+/* Takes the descriptor over; where there are too many a refused one has to go, or else the oldest,
+ * which is waited for. */
 void lingering_add(struct lingering *lingering, int fd, uint64_t now);
+/* The same of a client that was refused, for whom nobody waits: where there are too many it is the
+ * oldest refused one that goes, at once. */
+void lingering_add_refused(struct lingering *lingering, int fd, uint64_t now);
 /* Reads what came, closes those that have ended or had their time. Does not wait. */
 void lingering_look(struct lingering *lingering, uint64_t now);
 /* When to look at the latest, or UINT64_MAX. */

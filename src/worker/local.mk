@@ -2,6 +2,7 @@
 noinst_LTLIBRARIES += libworker.la
 libworker_la_SOURCES = \
 	src/worker/acceptor.c src/worker/acceptor.h \
+	src/worker/admit.c src/worker/admit.h \
 	src/worker/become.c \
 	src/worker/closing.c src/worker/closing.h \
 	src/worker/connections.c \
@@ -10,6 +11,8 @@ libworker_la_SOURCES = \
 	src/worker/job.h \
 	src/worker/lingering.c src/worker/lingering.h \
 	src/worker/loop.c src/worker/loop.h \
+	src/worker/memory.c src/worker/memory.h \
+	src/worker/overtime.c src/worker/overtime.h \
 	src/worker/prestart.c src/worker/prestart.h \
 	src/worker/prestart_program.c src/worker/prestart_program.h \
 	src/worker/program.h \
@@ -21,8 +24,14 @@ libworker_la_SOURCES = \
 	src/worker/program_loop.c \
 	src/worker/program_start.c src/worker/program_start.h \
 	src/worker/program_stderr.c \
+	src/worker/proxy.c src/worker/proxy.h \
+	src/worker/proxy_receive.c \
+	src/worker/queued.c src/worker/queued.h \
+	src/worker/refuse.c src/worker/refuse.h \
 	src/worker/relay.c src/worker/relay.h \
 	src/worker/sandbox.c src/worker/sandbox.h \
+	src/worker/sources.c src/worker/sources.h \
+	src/worker/sources_queue.c src/worker/sources_table.h \
 	src/worker/stop.c src/worker/stop.h \
 	src/worker/traffic.c src/worker/traffic.h \
 	src/worker/waiting.c src/worker/waiting.h \

@@ -11,9 +11,13 @@
 #include "base/log.h"
 #include "board/write.h"
 #include "worker/loop.h"
+#include "worker/memory.h"
 #include "worker/stop.h"
 
 #define LOG_EVERY_USEC UINT64_C(60000000)
+/* Clients, and the least time, from one look at the worker's memory to the next. */
+#define MEMORY_EVERY 64
+#define MEMORY_USEC  UINT64_C(1000000)
 /* How long a look at whether the listener blocks again may be off. */
 #define NONBLOCKING_MS 1000
 
@@ -25,6 +29,56 @@ HOT uint64_t loop_now(void)
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
+/* ---- recycling ---- */
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t first_look(const struct worker_job *job)
+{
+	uint64_t last = job->recycle_after ? job->recycle_after : UINT64_MAX;
+
+	return job->recycle_memory ? least(last, MEMORY_EVERY) : last;
+}
+
+static bool is_too_big(struct loop *loop)
+{
+	uint64_t limit = loop->job->recycle_memory, now = loop_now(), size;
+
+	if (limit == 0 || now < loop->memory_due)
+		return false;
+	loop->memory_due = now + MEMORY_USEC;
+	size = memory_private();
+	if (size <= limit)
+		return false;
+	log_info("leaves after %llu clients: %llu kB of private memory are more than "
+		 "recycle_memory",
+		 (unsigned long long)loop->served, (unsigned long long)size / 1024);
+	return true;
+}
+
+/* Once for so many clients: whether it has served for long enough. */
+static bool is_worn(struct loop *loop)
+{
+	if (loop->served < loop->last && is_too_big(loop))
+		loop->last = loop->served;
+	loop->due = least(loop->last, loop->served + MEMORY_EVERY);
+	return loop->served >= loop->last;
+}
+
+/* Where the kernel does not tell how long a client has waited. */
+static bool asks_queue(const struct worker_job *job)
+{
+	socklen_t size = sizeof(int);
+	int domain = 0;
+
+	return job->admission && job->admission->queue_timeout_usec && job->type != SOCK_DGRAM &&
+	       getsockopt(job->listener, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
+	       domain == AF_UNIX;
+}
+
 void loop_prepare(struct loop *loop, const struct worker_job *job, const struct master_file *master)
 {
 	*loop = (struct loop){
@@ -33,19 +87,23 @@ void loop_prepare(struct loop *loop, const struct worker_job *job, const struct 
 		.serve = job->handler ? job->handler->serve : NULL,
 		.state = job->state,
 		.last = job->recycle_after ? job->recycle_after : UINT64_MAX,
+		.due = first_look(job),
 		.listener = job->listener,
 		.type = job->type,
 		.set_timeout = job->idle_timeout_usec != 0,
+		.limited = job->connection_timeout_usec != 0,
 		.log = job->log_connections,
 		.job = job,
+		.admission = job->admission,
+		.asks_queue = asks_queue(job),
 		.master = master,
 	};
 }
 
-HOT bool loop_ends(const struct loop *loop)
+HOT bool loop_ends(struct loop *loop)
 {
 	return atomic_load_explicit(loop->word, memory_order_acquire) == WORD_LEAVE ||
-	       loop->served >= loop->last;
+	       (loop->served >= loop->due && is_worn(loop));
 }
 
 static const struct {

@@ -15,12 +15,21 @@ struct loop {
 	int (*serve)(void *state, const struct preforkd_client *client);
 	void *state;
 	uint64_t served;
-	uint64_t last; /* leave after so many; UINT64_MAX: never */
+	uint64_t due; /* so many served: look whether it is time to leave; UINT64_MAX: never */
 	int listener;
 	int type;
-	bool set_timeout, log;
+	bool set_timeout, limited, log; /* limited: by connection_timeout */
 	const struct worker_job *job;
 	const struct master_file *master; /* read-only */
+	uint64_t last;                    /* leave after so many; UINT64_MAX: never */
+	uint64_t memory_due;              /* when to look at its memory */
+
+	/* with job->admission */
+	const struct admission *admission;
+	bool asks_queue;      /* whether clients wait, before each accept; of Unix sockets */
+	int queue;            /* the listener then */
+	bool saw_empty;       /* it did: none does */
+	uint64_t accept_usec; /* when that was */
 };
 
 void loop_prepare(struct loop *loop, const struct worker_job *job,
@@ -32,7 +41,7 @@ int loop_connections(struct loop *loop);
 int loop_datagrams(struct loop *loop);
 
 /* True when the worker should take no further client. */
-bool loop_ends(const struct loop *loop);
+bool loop_ends(struct loop *loop);
 /* CLOCK_MONOTONIC in microseconds. */
 uint64_t loop_now(void);
 

@@ -7,11 +7,14 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "worker/admit.h"
 #include "worker/lingering.h"
 #include "worker/prestart.h"
 #include "worker/prestart_program.h"
 #include "worker/program.h"
 #include "worker/program_client.h"
+#include "worker/queued.h"
+#include "worker/refuse.h"
 #include "worker/relay.h"
 #include "worker/waiting.h"
 
@@ -31,6 +34,7 @@ struct prestart {
 	struct supervisor supervisor;
 	struct prestart_program program;
 	struct relay relay;
+	struct entrant *entrant;    /* of the client */
 	struct lingering lingering; /* the clients before */
 	uint64_t quiet_usec;        /* till then its stderr is not read without a client */
 };
@@ -72,6 +76,20 @@ static uint64_t next_moment(const struct prestart *p, uint64_t now)
 	return now < p->quiet_usec ? sooner(next, p->quiet_usec) : next;
 }
 
+/* Waits as long as the service's rate has it. Returns true when it does. */
+static bool is_too_early(struct prestart *p, uint64_t now)
+{
+	uint64_t turn = admit_turn(p->loop, waiting_listener(), now);
+	enum supervised what;
+
+	if (turn <= now)
+		return false;
+	what = supervisor_wait(&p->supervisor, sooner(turn, next_moment(p, now)));
+	if (what == SUPERVISED_ENDED)
+		prestart_program_ended(&p->program);
+	return true;
+}
+
 /* Returns 0 with a client, 1 without, -1 after an error that ends the worker. */
 static int take_client(struct prestart *p, struct program_client *c)
 {
@@ -83,6 +101,11 @@ static int take_client(struct prestart *p, struct program_client *c)
 		/* A client that waits in the queue is better off than one that gets nothing. */
 		supervisor_wait(&p->supervisor, now + SHORTAGE_USEC);
 		return 1;
+	}
+	if (p->job->admission) {
+		if (is_too_early(p, now))
+			return 1;
+		queued_before(p->loop, waiting_listener());
 	}
 	c->peer_len = sizeof(c->peer);
 	c->fd = waiting_accept(&c->peer.any, &c->peer_len, &input, next_moment(p, now));
@@ -196,8 +219,17 @@ static enum relay_event deliver_rest(struct prestart *p, uint64_t deadline)
 	}
 }
 
+static void tell_late(const struct prestart *p, const struct program_client *c, pid_t pid)
+{
+	struct log_about about = {
+		.counted = true, .bytes_in = p->relay.in.bytes, .bytes_out = p->relay.out.bytes};
+
+	program_client_tell_timeout(c, p->job, pid, &about);
+}
+
 /* The program has ended by itself. */
-static enum connection_field settle(struct prestart *p, uint64_t deadline)
+static enum connection_field settle(struct prestart *p, const struct program_client *c,
+				    uint64_t deadline)
 {
 	enum connection_field outcome;
 	siginfo_t info;
@@ -211,6 +243,8 @@ static enum connection_field settle(struct prestart *p, uint64_t deadline)
 	case RELAY_CLOSED:
 		return outcome;
 	case RELAY_TIMEOUT:
+		if (loop_now() >= deadline)
+			tell_late(p, c, info.si_pid);
 		return CONN_timed_out;
 	default:
 		return CONN_aborted_error;
@@ -235,6 +269,14 @@ static enum connection_field end_program(struct prestart *p, enum ending ending)
 	}
 }
 
+/* The client is about to know that it was served, and may come again. */
+static void on_closing(void *userdata)
+{
+	const struct prestart *p = userdata;
+
+	admit_end(p->loop, p->entrant);
+}
+
 static enum connection_field bring_together(struct prestart *p, const struct program_client *c)
 {
 	uint64_t timeout = p->job->program->connection_timeout_usec;
@@ -242,11 +284,14 @@ static enum connection_field bring_together(struct prestart *p, const struct pro
 	enum connection_field outcome;
 	enum ending ending = ENDED_WITHOUT_CLIENT;
 
-	if (relay_begin(&p->relay, c->fd, p->program.near) == 0)
+	if (relay_begin(&p->relay, c->fd, p->program.near) == 0) {
+		p->relay.out.closing = on_closing;
+		p->relay.out.userdata = p;
 		ending = converse(p, deadline);
+	}
 	if (ending == ENDED_LATE)
-		program_client_tell_timeout(c, p->job, p->supervisor.pid);
-	outcome = ending == ENDED_ITSELF ? settle(p, deadline) : end_program(p, ending);
+		tell_late(p, c, p->supervisor.pid);
+	outcome = ending == ENDED_ITSELF ? settle(p, c, deadline) : end_program(p, ending);
 	relay_end(&p->relay);
 	prestart_program_forget(&p->program);
 	return outcome;
@@ -279,22 +324,55 @@ static void close_later(struct prestart *p, struct program_client *c)
 	c->fd = -1;
 }
 
-static void serve(struct prestart *p, struct program_client *c)
+static enum connection_field serve(struct prestart *p, struct program_client *c, struct entrant *e,
+				   struct log_about *about)
 {
 	enum connection_field outcome = CONN_aborted_error;
-	struct log_about about = {.counted = true};
 
-	program_client_begin(c, p->job);
+	p->entrant = e;
 	if (is_served(&p->program)) {
 		outcome = bring_together(p, c);
-		about.bytes_in = p->relay.in.bytes;
-		about.bytes_out = p->relay.out.bytes;
+		about->bytes_in = p->relay.in.bytes;
+		about->bytes_out = p->relay.out.bytes;
 	}
-	p->loop->served++;
+	admit_end(p->loop, e);
 	if (!ends(p) && p->program.pause_usec == 0)
 		prestart_program_keep(&p->program, loop_now());
 	close_later(p, c);
+	return outcome;
+}
+
+static void refuse(struct prestart *p, struct program_client *c)
+{
+	refuse_send_off(p->loop, c->fd);
+	if (p->supervisor.quit || waiting_watch(c->fd) < 0)
+		return;
+	lingering_add_refused(&p->lingering, c->fd, loop_now());
+	c->fd = -1;
+}
+
+static void attend(struct prestart *p, struct program_client *c)
+{
+	enum connection_field outcome = CONN_finished;
+	struct log_about about = {.counted = true};
+	struct entrant e = {.fd = c->fd, .peer = &c->peer.any};
+	bool served;
+
+	program_client_begin(c, p->job);
+	p->loop->served++;
+	e.len = c->peer_len;
+	e.now_usec = c->begun_usec;
+	if (p->job->admission)
+		outcome = admit(p->loop, &e);
+	c->peer_len = e.len;
+	served = outcome == CONN_finished;
+	if (served)
+		outcome = serve(p, c, &e, &about);
+	else
+		refuse(p, c);
 	program_client_end(c, p->job, outcome, &about);
+	if (!served)
+		refuse_tell(p->loop, &e, outcome);
 }
 
 /* ---- the loop ---- */
@@ -370,7 +448,7 @@ int loop_prestart(struct loop *loop)
 	while (status >= 0 && !ends(&p)) {
 		status = take_client(&p, &client);
 		if (status == 0)
-			serve(&p, &client);
+			attend(&p, &client);
 		look(&p);
 	}
 	close_all(&p);

@@ -6,6 +6,7 @@
 #include "base/address.h"
 #include "board/write.h"
 #include "worker/loop.h"
+#include "worker/overtime.h"
 #include "worker/program_client.h"
 
 void program_client_begin(struct program_client *c, const struct worker_job *job)
@@ -46,13 +47,7 @@ void program_client_end(const struct program_client *c, const struct worker_job 
 }
 
 void program_client_tell_timeout(const struct program_client *c, const struct worker_job *job,
-				 pid_t pid)
+				 pid_t pid, struct log_about *about)
 {
-	char peer[ADDRESS_TEXT_MAX];
-	const struct log_about about = {
-		.source = address_format_peer(&c->peer.any, c->peer_len, peer)};
-
-	log_event(LOG_LEVEL_WARNING, MESSAGE_program_timeout, &about,
-		  "%s[%d] for client %s was ended after its connection_timeout",
-		  job->program->argv[0], (int)pid, peer);
+	overtime_tell_program(job, pid, &c->peer.any, c->peer_len, c->begun_usec, about);
 }

@@ -28,8 +28,9 @@ void program_client_begin(struct program_client *c, const struct worker_job *job
 /* Closes it, unless somebody took it over: -1. `about` has the bytes, where they are known. */
 void program_client_end(const struct program_client *c, const struct worker_job *job,
 			enum connection_field outcome, struct log_about *about);
-/* For the log: its program, `pid`, was ended after its connection_timeout. */
+/* For the log: its program, `pid`, is to be ended after its connection_timeout. `about` has the
+ * bytes, where they are known. */
 void program_client_tell_timeout(const struct program_client *c, const struct worker_job *job,
-				 pid_t pid);
+				 pid_t pid, struct log_about *about);
 
 #endif

@@ -14,6 +14,7 @@
 #include "base/address.h"
 #include "base/fd.h"
 #include "board/write.h"
+#include "worker/overtime.h"
 #include "worker/program_datagram.h"
 #include "worker/program_start.h"
 #include "worker/stop.h"
@@ -50,7 +51,7 @@ struct errand {
 	char *reply;
 	size_t size, room;
 	bool too_long;
-	uint64_t deadline;
+	uint64_t begun_usec, deadline;
 };
 
 /* ---- the pipes ---- */
@@ -157,6 +158,14 @@ static void tell(const struct errand *e, enum log_message message, pid_t pid, co
 		  context.job->program->argv[0], (int)pid, peer, what);
 }
 
+static void tell_late(const struct errand *e, pid_t pid)
+{
+	struct log_about about = {.counted = true, .bytes_in = e->datagram->size};
+
+	overtime_tell_program(context.job, pid, e->datagram->peer, e->datagram->peer_len,
+			      e->begun_usec, &about);
+}
+
 /* Returns 0, or -1 with errno as answer() does. */
 static int supervise(struct errand *e)
 {
@@ -167,7 +176,7 @@ static int supervise(struct errand *e)
 	enum supervised ending = run(e);
 
 	if (ending == SUPERVISED_TIMEOUT)
-		tell(e, MESSAGE_program_timeout, pid, "was ended after its connection_timeout");
+		tell_late(e, pid);
 	while (ending == SUPERVISED_ENDED && e->out >= 0 && read_reply(e))
 		;
 	supervisor_end(s, &info);
@@ -263,12 +272,13 @@ ssize_t program_datagram_answer(const struct preforkd_datagram *datagram, struct
 		.out = -1,
 		.reply = reply,
 		.room = most(datagram->peer->sa_family, room),
-		.deadline = timeout ? loop_now() + timeout : NEVER,
+		.begun_usec = loop_now(),
 	};
 	union place local;
 	socklen_t local_len = find_local(&local, msg);
 	int result;
 
+	e.deadline = timeout ? e.begun_usec + timeout : NEVER;
 	forget_orders();
 	program_environment_fill(&context.environment, SOCK_DGRAM, -1, datagram->peer,
 				 datagram->peer_len, &local.any, local_len, 0);

@@ -19,10 +19,13 @@
 #include "base/address.h"
 #include "base/fd.h"
 #include "board/write.h"
+#include "worker/admit.h"
 #include "worker/closing.h"
 #include "worker/lingering.h"
 #include "worker/program.h"
 #include "worker/program_client.h"
+#include "worker/proxy.h"
+#include "worker/refuse.h"
 #include "worker/stop.h"
 #include "worker/traffic.h"
 
@@ -34,8 +37,9 @@ struct errand {
 	int error;
 	struct program_client client; /* whose descriptor is in the table that is shared until the
 					 execve */
-	struct sockaddr_storage local;
-	socklen_t local_len;
+	struct proxy_local local;     /* what the client is connected to; len 0: not known yet */
+	struct entrant entrant;
+	enum connection_field outcome; /* CONN_finished, or why it is not served */
 };
 
 struct programs {
@@ -44,8 +48,8 @@ struct programs {
 	struct supervisor supervisor;
 	struct program_environment environment;
 	struct errand *errand;
-	struct sockaddr_storage local; /* the listener's, where it is that of every client */
-	socklen_t local_len;           /* 0: each has one of its own */
+	struct proxy_local local; /* the listener's, where it is that of every client; len 0: each
+				     has one of its own */
 	struct lingering lingering;
 	int ready; /* epoll_wait(2) for the listener; -1: the child waits in accept(2) */
 	int again; /* the listener once more; -1 with that */
@@ -127,14 +131,35 @@ static socklen_t local_of(int fd, struct sockaddr_storage *local)
 
 static void fill_environment(struct programs *p, struct errand *e)
 {
+	const struct proxy_local *local = &e->local;
 	const struct program_client *c = &e->client;
 	unsigned number = slot_count_source(p->job->slot, p->job->slot_index, p->loop->master);
+	bool announced = local->len > 0;
 
-	if (p->local_len == 0)
-		e->local_len = local_of(c->fd, &e->local);
-	program_environment_fill(&p->environment, p->job->type, c->fd, &c->peer.any, c->peer_len,
-				 (const struct sockaddr *)(p->local_len ? &p->local : &e->local),
-				 p->local_len ? p->local_len : e->local_len, number);
+	if (!announced && p->local.len > 0)
+		local = &p->local;
+	else if (!announced)
+		e->local.len = local_of(c->fd, &e->local.address);
+	/* Whose user a proxy speaks for, its socket does not know. */
+	program_environment_fill(&p->environment, p->job->type, announced ? -1 : c->fd,
+				 &c->peer.any, c->peer_len,
+				 (const struct sockaddr *)&local->address, local->len, number);
+}
+
+static bool is_admitted(const struct programs *p, struct errand *e)
+{
+	struct program_client *c = &e->client;
+
+	e->entrant = (struct entrant){.fd = c->fd,
+				      .peer = &c->peer.any,
+				      .len = c->peer_len,
+				      .now_usec = c->begun_usec,
+				      .local = &e->local};
+	e->outcome = admit(p->loop, &e->entrant);
+	c->peer_len = e->entrant.len;
+	if (e->outcome != CONN_finished)
+		refuse_send_off(p->loop, c->fd);
+	return e->outcome == CONN_finished;
 }
 
 /* Runs on a stack of its own, in the memory of the worker, which waits. */
@@ -146,19 +171,23 @@ static int child(void *argument)
 	int err_fd = p->supervisor.said.write_fd, client;
 
 	if (program_child_prepare(job, p->self) < 0)
-		_exit(fail(e, "preparing the child", errno));
+		return fail(e, "preparing the child", errno);
+	if (job->admission)
+		admit_wait(p->loop, job->listener);
 	if (take_client(p, e) < 0)
-		_exit(e->stopped ? 0 : fail(e, "accept", errno));
+		return e->stopped ? 0 : fail(e, "accept", errno);
 	note_client(p, e);
+	if (job->admission && !is_admitted(p, e))
+		return 0;
 	fill_environment(p, e);
 	/* From here on the descriptors are its own: what becomes 0, 1 and 2 stays out of the
 	 * worker. */
 	if (unshare(CLONE_FILES) < 0)
-		_exit(fail(e, "unshare", errno));
+		return fail(e, "unshare", errno);
 	client = e->client.fd;
 	program_child_execute(job, client, client, err_fd >= 0 ? err_fd : client,
 			      p->environment.list);
-	_exit(fail(e, job->program->argv[0], errno));
+	return fail(e, job->program->argv[0], errno);
 }
 
 /* ---- in the worker ---- */
@@ -166,13 +195,13 @@ static int child(void *argument)
 /* A listener of one address has told it once for all. */
 static void learn_local(struct programs *p)
 {
-	const struct sockaddr_in *in = (const void *)&p->local;
-	const struct sockaddr_in6 *in6 = (const void *)&p->local;
+	const struct sockaddr_in *in = (const void *)&p->local.address;
+	const struct sockaddr_in6 *in6 = (const void *)&p->local.address;
 
-	p->local_len = local_of(p->job->listener, &p->local);
+	p->local.len = local_of(p->job->listener, &p->local.address);
 	if ((in->sin_family == AF_INET && in->sin_addr.s_addr == INADDR_ANY) ||
 	    (in->sin_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr)))
-		p->local_len = 0;
+		p->local.len = 0;
 }
 
 static void prepare_to_wait(struct programs *p)
@@ -278,6 +307,23 @@ static void end_connection(struct programs *p, enum ending ending, enum connecti
 	lingering_look(&p->lingering, now);
 }
 
+/* Its child has sent it off. */
+static void end_refused(struct programs *p)
+{
+	const struct errand *e = p->errand;
+	struct program_client c = e->client;
+	struct log_about about = {0};
+
+	p->loop->served++;
+	if (p->job->log_connections)
+		traffic_measure(c.fd, false, &about);
+	c.fd = -1;
+	program_client_end(&c, p->job, e->outcome, &about);
+	lingering_add_refused(&p->lingering, e->client.fd, loop_now());
+	lingering_look(&p->lingering, loop_now());
+	refuse_tell(p->loop, &e->entrant, e->outcome);
+}
+
 /* The program is not there any more, or cannot be executed: each client costs a line at most. */
 static void tell_not_executed(const struct errand *e)
 {
@@ -322,6 +368,16 @@ static int none_taken(struct programs *p, const siginfo_t *info)
 	return -1;
 }
 
+/* Before it is ended: that is what its process is doing. */
+static void tell_late(const struct programs *p)
+{
+	const struct program_client *c = &p->errand->client;
+	struct log_about about;
+
+	traffic_measure(c->fd, false, &about);
+	program_client_tell_timeout(c, p->job, p->supervisor.pid, &about);
+}
+
 /* One child, from its start to the end of its client. Returns 0, or -1 to end. */
 static int serve_one(struct programs *p)
 {
@@ -331,21 +387,26 @@ static int serve_one(struct programs *p)
 	siginfo_t info;
 	enum ending ending;
 
-	*e = (struct errand){.client = {.fd = -1}};
+	*e = (struct errand){.client = {.fd = -1}, .outcome = CONN_finished};
 	supervisor_forget_notice(s); /* of one whose end was seen first */
 	s->pid = program_clone(child, p, p->stack);
 	if (s->pid < 0)
 		return pause_for(p, "clone", errno);
 	ending = wait_for_end(p);
+	admit_end(p->loop, &e->entrant);
 	/* At once: the client does not wait for what the program left behind. One that is told to
 	 * end may still say so. */
 	if (ending == ENDED_ITSELF && atomic_load(&e->taken))
 		shutdown(e->client.fd, SHUT_WR);
 	if (ending == ENDED_LATE)
-		program_client_tell_timeout(&e->client, p->job, s->pid);
+		tell_late(p);
 	supervisor_end(s, &info);
 	if (!atomic_load(&e->taken))
 		return none_taken(p, &info);
+	if (e->outcome != CONN_finished) {
+		end_refused(p);
+		return 0;
+	}
 	if (e->failed)
 		tell_not_executed(e);
 	outcome = ending == ENDED_LATE ? CONN_timed_out

@@ -137,6 +137,8 @@ static int drain(struct relay_flow *f, int to)
 	}
 	if (f->ended && is_empty(f) && !f->closed) {
 		f->closed = true;
+		if (f->closing)
+			f->closing(f->userdata);
 		shutdown(to, SHUT_WR);
 	}
 	return 0;

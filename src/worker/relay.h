@@ -18,6 +18,8 @@ struct relay_flow {
 	uint64_t bytes;    /* that were written */
 	bool ended;        /* no more is read */
 	bool closed;       /* all was written, and the other side knows; or it takes no more */
+	void (*closing)(void *userdata); /* before it knows; NULL: nobody asks */
+	void *userdata;
 };
 
 struct relay {

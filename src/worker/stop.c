@@ -54,7 +54,7 @@ static const struct {
 } dispositions[] = {
 	{SIGTERM, on_stop}, {SIGHUP, SIG_IGN},  {SIGINT, SIG_IGN},  {SIGQUIT, SIG_IGN},
 	{SIGUSR1, SIG_IGN}, {SIGUSR2, SIG_IGN}, {SIGPIPE, SIG_IGN}, {SIGWINCH, SIG_IGN},
-	{SIGCHLD, SIG_DFL}, {SIGALRM, SIG_DFL},
+	{SIGCHLD, SIG_DFL}, {SIGALRM, SIG_DFL}, /* unless overtime.c has it */
 };
 
 /*

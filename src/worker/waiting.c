@@ -75,6 +75,11 @@ void waiting_close(void)
 	waiting.has_timer = false;
 }
 
+int waiting_listener(void)
+{
+	return waiting.kept;
+}
+
 int waiting_watch(int fd)
 {
 	int flags = fcntl(fd, F_GETFL);

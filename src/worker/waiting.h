@@ -21,6 +21,8 @@
 /* One in a process. All signals must be blocked. Returns 0, or -1 with err. */
 int waiting_open(int listener, struct error *err);
 void waiting_close(void);
+/* The listener itself, which is not always on its descriptor. */
+int waiting_listener(void);
 /* Makes a descriptor's input (a pipe's) end the wait. Returns 0, or -1 with errno. */
 int waiting_watch(int fd);
 

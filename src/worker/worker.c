@@ -11,8 +11,10 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "board/gauge.h"
 #include "board/write.h"
 #include "worker/loop.h"
+#include "worker/overtime.h"
 #include "worker/prestart.h"
 #include "worker/program.h"
 #include "worker/sandbox.h"
@@ -46,9 +48,12 @@ static void be_ready(const struct worker_job *job)
 	char byte = 0;
 	int wake = job->wake;
 
+	gauge_use(job->gauge, wake);
 	slot_ready(job->slot, loop_now());
 	(void)!write(wake, &byte, 1);
-	fd_close(&wake);
+	/* Who takes the last spare says so there. */
+	if (!job->gauge)
+		fd_close(&wake);
 	/* Its end: the generation was given up, or the master is gone. */
 	if (job->gate >= 0 && read(job->gate, &byte, 1) != 1)
 		_exit(EX_TEMPFAIL);
@@ -85,6 +90,7 @@ static int serve(struct loop *loop)
 
 	if (runs_programs(job))
 		return job->program->prestart ? loop_prestart(loop) : loop_programs(loop);
+	overtime_open(job);
 	stop_arm();
 	return job->type == SOCK_DGRAM ? loop_datagrams(loop) : loop_connections(loop);
 }
