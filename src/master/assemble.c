@@ -288,6 +288,7 @@ static int make_crew(struct master *m, struct transaction *t, const struct fresh
 	struct crew *crew;
 
 	t->actions[action]++;
+	t->services[t->crew_count] = fresh->service;
 	if (action == RELOAD_KEEP) {
 		t->crews[t->crew_count++] = t->old[steps->old].crew;
 		return 0;
@@ -302,6 +303,8 @@ static int make_crew(struct master *m, struct transaction *t, const struct fresh
 			config_place(fresh->service, config_handler_key(fresh->service->kind)),
 			why.text);
 	crew->generation = m->generation + 1;
+	if (action == RELOAD_REPLACE)
+		crew_follow_size(crew, t->old[steps->old].crew);
 	if (fresh->service->kind != HANDLER_ACCEPTOR) {
 		crew->gate = t->gate[0];
 		crew->report = t->report[1];
@@ -325,6 +328,7 @@ static int make_crews(struct master *m, struct transaction *t, const struct fres
 		      const struct reload_step *steps, size_t count, struct error *err)
 {
 	t->crews = mem_new(count, sizeof(struct crew *));
+	t->services = mem_new(count, sizeof(*t->services));
 	for (size_t i = 0, n; i < count; i += n) {
 		n = count_of_pool(&fresh[i], count - i);
 		if (make_crew(m, t, &fresh[i], &steps[i], n, err) < 0)

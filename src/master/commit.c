@@ -23,6 +23,10 @@ static bool retire(struct master *m, const struct compared *old, const enum relo
 	/* One that leaves was dropped before. */
 	if (fates[0] == RELOAD_KEPT || crew->state == CREW_LEAVING)
 		return false;
+	if (serving)
+		crew_replaced_by(crew, m->transaction->kind == TRANSACTION_UPGRADE
+					       ? VERDICT_UPGRADE
+					       : VERDICT_RELOAD);
 	for (size_t i = 0; i < count; i++) {
 		if (fates[i] != RELOAD_DROPPED)
 			continue;
@@ -114,15 +118,18 @@ static void restore_listeners(const struct transaction *t)
 
 static void tell_addresses(const struct crew *crew)
 {
-	uint64_t workers = crew->service->workers;
+	unsigned least = crew->settings.workers, most = pool_most(&crew->settings);
+	char grows[32] = "";
 
+	if (most > least)
+		snprintf(grows, sizeof(grows), " to %u", most);
 	for (size_t i = 0; i < crew->listener_count; i++) {
 		struct log_about about = crew_about(crew, NULL);
 
 		about.address = crew->listeners[i]->address;
 		log_event(LOG_LEVEL_INFO, MESSAGE_listening, &about,
-			  "service \"%s\": listening on %s (%llu worker%s%s)", crew->service->name,
-			  about.address, (unsigned long long)workers, workers == 1 ? "" : "s",
+			  "service \"%s\": listening on %s (%u%s worker%s%s)", crew->service->name,
+			  about.address, least, grows, most == 1 ? "" : "s",
 			  crew->listener_count > 1 ? " for all its addresses" : "");
 	}
 }
@@ -166,14 +173,21 @@ void transaction_commit(struct master *m)
 		return;
 	}
 	m->generation++;
+	board_generation_begin(&m->board, m->generation);
+	if (kind != TRANSACTION_START)
+		board_replace_begin(&m->board,
+				    kind == TRANSACTION_UPGRADE ? VERDICT_UPGRADE : VERDICT_RELOAD);
 	board_set(&m->board, INSTANCE_generation, m->generation);
 	set_log_level(m, t->held->config);
 	tell_all_addresses(t);
 	m->exit_idle = t->held->config->exit_idle;
+	m->workers_total = t->held->config->workers_total;
 	dropped = retire_old(m, t);
 	for (size_t i = 0; i < t->crew_count; i++) {
-		if (t->crews[i]->state != CREW_GATED)
+		if (t->crews[i]->state != CREW_GATED) {
+			crew_resize(t->crews[i], t->services[i]);
 			continue;
+		}
 		gated += t->crews[i]->gate >= 0 ? t->crews[i]->worker_count : 0;
 		crew_serve(t->crews[i], m->generation);
 	}

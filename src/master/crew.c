@@ -52,7 +52,9 @@ static void publish(struct crew *crew)
 		return;
 	board_pool_set(board, crew->board, POOL_generation, crew->generation);
 	board_pool_set(board, crew->board, POOL_workers_wanted,
-		       crew->given_up ? 0 : crew->service->workers);
+		       crew->given_up ? 0 : crew->settings.workers);
+	board_pool_set(board, crew->board, POOL_workers_max,
+		       crew->given_up ? 0 : pool_most(&crew->settings));
 	board_pool_set(board, crew->board, POOL_workers_running, crew->worker_count);
 	board_pool_set(board, crew->board, POOL_workers_ready, c->ready + c->old);
 	board_pool_set(board, crew->board, POOL_workers_leaving, c->leaving);
@@ -64,7 +66,12 @@ static void publish(struct crew *crew)
 
 bool crew_is_full(const struct crew *crew)
 {
-	return crew->counts.ready >= crew->service->workers;
+	return crew->counts.ready >= crew->settings.workers;
+}
+
+bool crew_is_complete(const struct crew *crew)
+{
+	return crew_is_full(crew) && crew->counts.ready >= crew->history.size;
 }
 
 /* A full pool is well again; its failures only count when the next one comes. One that leaves is
@@ -72,7 +79,7 @@ bool crew_is_full(const struct crew *crew)
 bool crew_is_degraded(const struct crew *crew)
 {
 	return is_left_over(crew) || (crew->state != CREW_LEAVING && !crew->given_up &&
-				      crew->health.failures > 0 && !crew_is_full(crew));
+				      crew->health.failures > 0 && !crew_is_complete(crew));
 }
 
 static bool is_ready(const struct worker *w)
@@ -90,66 +97,21 @@ static bool is_ready(const struct worker *w)
 
 void crew_look(struct crew *crew)
 {
-	for (size_t i = 0; i < crew->worker_count; i++) {
-		struct worker *w = crew->workers[i];
+	/* The youngest are last. */
+	for (size_t i = crew->worker_count, left = crew->unready; i > 0 && left > 0; i--) {
+		struct worker *w = crew->workers[i - 1];
 
+		left -= !w->ready;
 		if (w->ready || !is_ready(w))
 			continue;
 		--*worker_count_of(w);
 		w->ready = true;
 		++*worker_count_of(w);
+		crew->unready--;
 	}
 }
 
 /* ---- working ---- */
-
-static void start(struct crew *crew, unsigned count, uint64_t now)
-{
-	const struct log_about about = crew_about(crew, NULL);
-
-	if (count == 0 || spawn_workers(crew, count) == 0)
-		return;
-	log_event(LOG_LEVEL_ERROR, MESSAGE_fork_failed, &about,
-		  "service \"%s\" [%s]: starting a worker: %s; trying again with growing pauses",
-		  crew->service->name, crew->address, strerror(errno));
-	board_pool_add(&crew->master->board, crew->board, POOL_fork_errors, 1);
-	pool_failed(&crew->health, now, master_random(crew->master));
-}
-
-static void retire(struct crew *crew, unsigned count, uint64_t now)
-{
-	for (size_t i = 0; i < crew->worker_count && count > 0; i++) {
-		struct worker *w = crew->workers[i];
-
-		if (w->leaving || w->epoch == crew->epoch)
-			continue;
-		worker_tell(w, now);
-		count--;
-	}
-}
-
-static unsigned max_starting(const struct crew *crew)
-{
-	/* Nobody waits for a gated pool: all at once, they share more memory. A copy that is not
-	 * believed to be ready yet does not work on that. */
-	if (crew->state == CREW_GATED || (crew_is_acceptor(crew) && !crew->waits_for_notify))
-		return SPAWN_BATCH;
-	return crew->master->max_starting;
-}
-
-static uint64_t follow_policy(struct crew *crew, uint64_t now)
-{
-	const struct pool_settings settings = {
-		.workers = (unsigned)crew->service->workers,
-		.max_starting = max_starting(crew),
-	};
-	struct pool_plan plan = pool_plan(&settings, &crew->counts, &crew->health, now);
-
-	start(crew, plan.start, now);
-	retire(crew, plan.retire, now);
-	return plan.start ? pool_plan(&settings, &crew->counts, &crew->health, now).next_usec
-			  : plan.next_usec;
-}
 
 static void tell_queue_cut(const struct crew *crew)
 {
@@ -177,17 +139,19 @@ static uint64_t drain_step(struct crew *crew, uint64_t now)
 		if (waiting > 0)
 			tell_queue_cut(crew);
 		board_pool_add(&crew->master->board, crew->board, POOL_queued_at_close, waiting);
+		board_ledger_queue_cut(&crew->master->board, crew->generation, crew->replaced_by,
+				       waiting);
 		crew_leave(crew);
 		return crew_attend_leaving(crew, now);
 	}
 	if (!starts_no_worker(crew))
-		follow_policy(crew, now);
+		crew_follow_policy(crew, now);
 	return now + DRAIN_USEC;
 }
 
 uint64_t crew_step(struct crew *crew, uint64_t now)
 {
-	uint64_t next = POOL_NEVER, leaving, starting, copies, health;
+	uint64_t next = POOL_NEVER, leaving, starting, copies, clients, health;
 
 	if (crew->state == CREW_LEAVING && crew->worker_count == 0 && now < crew->stop_usec &&
 	    !starts_no_worker(crew) && crew_count_waiting(crew, true) > 0)
@@ -195,9 +159,11 @@ uint64_t crew_step(struct crew *crew, uint64_t now)
 	if (crew->state == CREW_DRAINING)
 		next = drain_step(crew, now);
 	else if (crew->state != CREW_LEAVING && !crew->adopted)
-		next = follow_policy(crew, now);
+		next = crew_follow_policy(crew, now);
 	copies = crew_attend_groups(crew, now);
 	next = next < copies ? next : copies;
+	clients = crew_attend_clients(crew, now);
+	next = next < clients ? next : clients;
 	leaving = crew_attend_leaving(crew, now);
 	next = next < leaving ? next : leaving;
 	starting = crew_attend_starting(crew, now);
@@ -216,6 +182,13 @@ void crew_serve(struct crew *crew, uint32_t generation)
 	board_pool_set_handler(&crew->master->board, crew->board, crew_handler_name(crew));
 	crew->gate = crew->report = -1;
 	publish(crew);
+}
+
+void crew_replaced_by(struct crew *crew, enum verdict_kind kind)
+{
+	crew->replaced_by = (unsigned)kind + 1;
+	for (size_t i = 0; i < crew->worker_count; i++)
+		board_slot_replaced(&crew->master->board, crew->workers[i]->slot, kind);
 }
 
 void crew_recycle(struct crew *crew)

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "handlers/instance.h"
+#include "master/admission.h"
 #include "master/listener.h"
 #include "master/master.h"
 #include "master/pool.h"
@@ -21,15 +22,20 @@ struct worker {
 	struct crew *crew;
 	pid_t pid;
 	int slot;
+	size_t index;      /* in the crew's list */
 	struct copy *copy; /* of an acceptor; else NULL */
 	sd_event_source *child;
 	unsigned epoch; /* the crew's, when it was forked */
 	bool ready, leaving, killed;
+	bool late;  /* killed, because its client stayed for longer than connection_timeout */
 	bool ended; /* a copy: what it has started has not, and has its pipe and its name */
 	uint64_t forked_usec;
 	uint64_t nudged_usec; /* while leaving: when it was told, or signalled though busy */
 	uint64_t signal_usec; /* while leaving: when to look at it again */
 	uint64_t kill_usec;   /* while leaving: when to end it, or POOL_NEVER */
+	uint64_t late_number; /* of a connection that has lasted for longer than it may */
+	uint64_t late_usec;   /* when to end the worker for it; 0: there is none */
+	uint64_t denied_usec; /* till then it is believed that it has no such client */
 };
 
 enum crew_state {
@@ -54,13 +60,29 @@ struct crew {
 	char address[BOARD_ADDRESS_MAX]; /* theirs, for people */
 	struct handler_instance handler;
 	struct preforkd_setup setup;
-	struct program program; /* of a service with exec or acceptor; else zeroed */
-	int board;              /* index of its pool on the board */
+	struct crew_admission admission; /* an adopted one's is zeroed: it starts no worker */
+	struct program program;          /* of a service with exec or acceptor; else zeroed */
+	bool limits_programs;            /* its workers keep connection_timeout themselves */
+	uint64_t overdue_usec;           /* when to look next which clients are overdue; 0: now */
+	unsigned replaced_by; /* what its workers leave for: enum verdict_kind and one more, or 0 */
+	int board;            /* index of its pool on the board */
 	uint32_t generation;
 	struct worker **workers;
 	size_t worker_count;
+	struct pool_settings settings;
 	struct pool_counts counts;
 	struct pool_health health;
+	struct pool_history history;
+	enum pool_reason reason; /* of the last plan */
+	struct gauge *gauge;     /* of a pool that may grow; else NULL */
+	int gauge_off;           /* from what the slots say, when it was last held against them */
+	uint64_t check_usec;     /* when to do so, or POOL_NEVER */
+	sd_event_source *watch;  /* while it has no worker: the first client */
+	sd_event_source *queue_watch; /* see queue_watch.h */
+	bool came;                    /* it has */
+	struct log_limit full_said, plan_said;
+	unsigned unready;      /* workers that are not ready, old ones and those that leave too */
+	bool killing;          /* some are */
 	unsigned empty_exits;  /* in a row: workers that left unasked and without a client */
 	bool marked;           /* counted in master.udp_users */
 	bool degraded_said;    /* in the log */
@@ -90,6 +112,24 @@ int crew_adopt_worker(struct crew *crew, const struct worker *worker);
 /* After its last worker has gone, or when the master ends. */
 void crew_free(struct crew *crew);
 
+/* ---- how many workers (crew_size.c) ---- */
+
+/* What the service says of it. Returns 0, or -1 with err. */
+int crew_open_size(struct crew *crew, struct error *err);
+void crew_close_size(struct crew *crew);
+/* A reload that changes nothing else: takes effect with the next step. */
+void crew_resize(struct crew *crew, const struct service_config *service);
+/* It takes the place of one that has grown: as many as that one needs now. */
+void crew_follow_size(struct crew *crew, const struct crew *before);
+/* Starts and lets go what the policy says. Returns when to look again. */
+uint64_t crew_follow_policy(struct crew *crew, uint64_t now);
+/* A worker ended; its slot is still there. */
+void crew_count_end(const struct worker *worker, uint64_t now);
+/* Whether it has a worker; if not, one is started with the next step. */
+bool crew_has_worker(struct crew *crew);
+/* It is no more its business who comes. */
+void crew_unwatch(struct crew *crew);
+
 /* Starts and lets go what the policy says, signals and kills what is due. Returns when to look
  * again. */
 uint64_t crew_step(struct crew *crew, uint64_t now);
@@ -111,9 +151,13 @@ void crew_kill(struct crew *crew);
 void crew_give_up(struct crew *crew);
 /* Every worker of now is replaced in turn. */
 void crew_recycle(struct crew *crew);
+/* What becomes of the clients of its workers, of now and to come, counts for that from now on. */
+void crew_replaced_by(struct crew *crew, enum verdict_kind kind);
 /* Forgets that: the old ones stay. */
 void crew_recycle_undo(struct crew *crew);
+/* It has the workers that are always there, and those that it wants to have just now. */
 bool crew_is_full(const struct crew *crew);
+bool crew_is_complete(const struct crew *crew);
 bool crew_is_degraded(const struct crew *crew);
 /* For log_event(): the pool that a line is about, and its worker or NULL. */
 struct log_about crew_about(const struct crew *crew, const struct worker *worker);
@@ -140,9 +184,17 @@ size_t crew_close_doors(struct crew *crew);
 /* For the parts of this one. Tells a worker to leave; signals and kills what is due; both attend
  * functions return when to look again. */
 void worker_tell(struct worker *worker, uint64_t now);
+/* The same without haste: a client that it took at that moment has all the time it needs. */
+void worker_dismiss(struct worker *worker, uint64_t now);
 /* It is dead, and the loop may not have been told: it looks again. */
 void worker_rearm(struct worker *worker);
 uint64_t crew_attend_leaving(struct crew *crew, uint64_t now);
+/* Ends clients that are served for longer than connection_timeout (overdue.c). */
+uint64_t crew_attend_clients(struct crew *crew, uint64_t now);
+/* What its workers need for that. Returns 0, or -1 with err. */
+int crew_open_overdue(struct crew *crew, struct error *err);
+/* Ends a worker at once, and what it has started. */
+void worker_end(struct worker *worker, uint64_t now);
 /* A worker that hangs before it is ready, when no transaction waits for it. */
 uint64_t crew_attend_starting(struct crew *crew, uint64_t now);
 

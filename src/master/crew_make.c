@@ -11,6 +11,7 @@
 #include "master/copy.h"
 #include "master/crew.h"
 #include "master/program.h"
+#include "master/queue_watch.h"
 #include "worker/sandbox.h"
 
 void held_config_release(struct held_config *held)
@@ -27,6 +28,7 @@ static int open_handler(struct crew *crew, struct error *err)
 
 	if (config_program(s)) {
 		program_open(&crew->program, s, crew->master->options->instance);
+		crew->limits_programs = true;
 		return 0;
 	}
 	crew->setup = (struct preforkd_setup){
@@ -84,6 +86,8 @@ static struct crew *enter_board(struct crew *crew, struct error *err)
 		return NULL;
 	}
 	mark_udp_ports(crew, true);
+	/* Without it workers judge more roughly. */
+	(void)queue_watch_start(crew);
 	return crew;
 }
 
@@ -102,11 +106,14 @@ struct crew *crew_new(struct master *m, struct held_config *held,
 			      .waits_for_notify = service_waits_for_notify(service),
 			      .board = -1,
 			      .stop_usec = POOL_NEVER,
+			      .check_usec = POOL_NEVER,
 			      .gate = -1,
 			      .report = -1};
 	crew_take_listeners(crew, listeners, count);
 	crew->title = mem_format("preforkd: %s [%s]", service->name, crew->address);
-	if (open_handler(crew, err) < 0) {
+	if (crew_open_size(crew, err) < 0 || open_handler(crew, err) < 0 ||
+	    crew_open_overdue(crew, err) < 0 ||
+	    admission_open(m, &crew->admission, service, crew->listeners[0], err) < 0) {
 		crew_free(crew);
 		return NULL;
 	}
@@ -128,6 +135,7 @@ struct crew *crew_adopt(struct master *m, const char *name, struct listener **li
 			      .fingerprint = mem_text(""), /* no other is equal */
 			      .board = -1,
 			      .stop_usec = POOL_NEVER,
+			      .check_usec = POOL_NEVER,
 			      .gate = -1,
 			      .report = -1};
 	crew->adopted->name = mem_text(name);
@@ -150,8 +158,11 @@ int crew_adopt_worker(struct crew *crew, const struct worker *worker)
 		return -1;
 	}
 	crew->workers = mem_grow(crew->workers, crew->worker_count + 1, sizeof(struct worker *));
+	w->index = crew->worker_count;
 	crew->workers[crew->worker_count++] = w;
 	++*worker_count_of(w);
+	crew->unready += !w->ready;
+	crew->master->worker_count++;
 	return 0;
 }
 
@@ -169,6 +180,9 @@ static void free_adopted(struct service_config *service)
 void crew_free(struct crew *crew)
 {
 	mark_udp_ports(crew, false);
+	queue_watch_stop(crew);
+	crew_close_size(crew);
+	crew->master->worker_count -= crew->worker_count;
 	for (size_t i = 0; i < crew->worker_count; i++) {
 		sd_event_source_disable_unref(crew->workers[i]->child);
 		copy_free(crew->workers[i]->copy);
@@ -176,6 +190,7 @@ void crew_free(struct crew *crew)
 	}
 	handler_close(&crew->handler);
 	program_close(&crew->program);
+	admission_close(crew->master, &crew->admission);
 	crew_release_listeners(crew);
 	held_config_release(crew->held);
 	free_adopted(crew->adopted);

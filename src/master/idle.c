@@ -35,7 +35,7 @@ static uint64_t last_client(const struct crew *crew, uint64_t now)
 static int on_idle(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct master *m = userdata;
-	uint64_t now = master_now(), last = 0, due;
+	uint64_t now = master_now(), last = m->last_client, due;
 	char text[PARSE_TEXT_MAX];
 
 	(void)usec;

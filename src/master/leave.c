@@ -50,10 +50,18 @@ static void end_worker(struct worker *w)
 	kill(-w->pid, SIGKILL);
 }
 
+void worker_end(struct worker *w, uint64_t now)
+{
+	w->crew->killing = true;
+	w->kill_usec = now + LEAVE_USEC;
+	end_worker(w);
+}
+
 /* A worker of programs ends what it runs, of which nobody else knows: VTALRM. Any other ends by it.
  * One that does not is ended a moment later. */
 static void kill_worker(struct worker *w, uint64_t now)
 {
+	w->crew->killing = true;
 	if (w->killed || !w->ready || w->crew->gate >= 0 || w->copy) {
 		if (w->copy)
 			w->kill_usec = now;
@@ -65,21 +73,29 @@ static void kill_worker(struct worker *w, uint64_t now)
 	signal_worker(w, SIGVTALRM);
 }
 
-void worker_tell(struct worker *w, uint64_t now)
+void worker_dismiss(struct worker *w, uint64_t now)
 {
-	uint64_t timeout = w->crew->service->stop_timeout;
-
 	if (w->leaving)
 		return;
 	--*worker_count_of(w);
 	w->leaving = true;
 	++*worker_count_of(w);
-	w->kill_usec = timeout ? now + timeout : POOL_NEVER;
-	if (w->crew->stop_usec < w->kill_usec)
-		w->kill_usec = w->crew->stop_usec;
+	w->kill_usec = POOL_NEVER;
 	w->nudged_usec = now;
 	board_slot_tell(&w->crew->master->board, w->slot, WORD_LEAVE);
 	nudge(w, now);
+}
+
+void worker_tell(struct worker *w, uint64_t now)
+{
+	uint64_t timeout = w->crew->service->stop_timeout;
+
+	if (w->leaving && w->kill_usec != POOL_NEVER)
+		return;
+	worker_dismiss(w, now);
+	w->kill_usec = timeout ? now + timeout : POOL_NEVER;
+	if (w->crew->stop_usec < w->kill_usec)
+		w->kill_usec = w->crew->stop_usec;
 }
 
 /* A tracer can hold a dead child back when its pidfd fires; sd-event looks only once then. */
@@ -105,12 +121,16 @@ uint64_t crew_attend_leaving(struct crew *crew, uint64_t now)
 {
 	uint64_t next = POOL_NEVER;
 
+	if (crew->counts.leaving == 0 && !crew->killing)
+		return POOL_NEVER;
+	crew->killing = false;
 	for (size_t i = 0; i < crew->worker_count; i++) {
 		struct worker *w = crew->workers[i];
 
 		if ((!w->leaving && !w->killed) || (w->killed && w->ended))
 			continue;
 		if (w->killed) {
+			crew->killing = true;
 			if (now >= w->kill_usec)
 				end_worker(w);
 			worker_rearm(w);
@@ -146,12 +166,13 @@ uint64_t crew_attend_starting(struct crew *crew, uint64_t now)
 {
 	uint64_t timeout = crew->service->start_timeout, next = POOL_NEVER;
 
-	if (crew->state == CREW_GATED || timeout == 0 ||
-	    crew->counts.starting + crew->counts.old == 0)
+	if (crew->state == CREW_GATED || timeout == 0)
 		return POOL_NEVER;
-	for (size_t i = 0; i < crew->worker_count; i++) {
-		struct worker *w = crew->workers[i];
+	/* The youngest are last. */
+	for (size_t i = crew->worker_count, left = crew->unready; i > 0 && left > 0; i--) {
+		struct worker *w = crew->workers[i - 1];
 
+		left -= !w->ready;
 		if (w->ready || w->leaving)
 			continue;
 		if (now < w->forked_usec + timeout) {
@@ -181,6 +202,7 @@ void crew_leave(struct crew *crew)
 {
 	uint64_t timeout = crew->service->stop_timeout, now = master_now();
 
+	crew_unwatch(crew);
 	crew->state = CREW_LEAVING;
 	if (timeout && crew->stop_usec == POOL_NEVER)
 		crew->stop_usec = now + timeout;
@@ -197,6 +219,7 @@ void crew_drain(struct crew *crew)
 		crew_leave(crew);
 		return;
 	}
+	crew_unwatch(crew);
 	crew->state = CREW_DRAINING;
 	crew->stop_usec = timeout ? master_now() + timeout : POOL_NEVER;
 }
@@ -215,6 +238,7 @@ void crew_kill(struct crew *crew)
 {
 	for (size_t i = 0; i < crew->worker_count; i++)
 		kill_worker(crew->workers[i], master_now());
+	crew_unwatch(crew);
 	crew->state = CREW_LEAVING;
 	crew->stop_usec = 0;
 }

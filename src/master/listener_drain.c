@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "master/listener.h"
+#include "master/unix_queue.h"
 
 /* An interface that no machine has. */
 #define NOWHERE INT_MAX
@@ -100,7 +101,9 @@ int listener_queue(const struct listener *l)
 	struct tcp_info info;
 	socklen_t len = sizeof(info);
 
-	if (!listener_is_inet(l) || l->endpoint.type != SOCK_STREAM ||
+	if (!listener_is_inet(l) && l->endpoint.type != SOCK_DGRAM)
+		return unix_queue(l->fd);
+	if (l->endpoint.type != SOCK_STREAM ||
 	    getsockopt(l->fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
 		return -1;
 	return (int)info.tcpi_unacked;

@@ -3,6 +3,7 @@ sbin_PROGRAMS += preforkd
 noinst_LTLIBRARIES += libmaster.la
 # Apart from main.c, so that the tests can link it.
 libmaster_la_SOURCES = \
+	src/master/admission.c src/master/admission.h \
 	src/master/assemble.c \
 	src/master/child.c src/master/child.h \
 	src/master/commit.c \
@@ -11,6 +12,7 @@ libmaster_la_SOURCES = \
 	src/master/crew.c src/master/crew.h \
 	src/master/crew_listeners.c \
 	src/master/crew_make.c \
+	src/master/crew_size.c \
 	src/master/idle.c src/master/idle.h \
 	src/master/intent.c src/master/intent.h \
 	src/master/leave.c \
@@ -22,9 +24,12 @@ libmaster_la_SOURCES = \
 	src/master/master.c src/master/master.h \
 	src/master/notify.c src/master/notify.h \
 	src/master/outbox.c src/master/outbox.h \
+	src/master/overdue.c \
 	src/master/passed.c src/master/passed.h \
 	src/master/pool.c src/master/pool.h \
+	src/master/pool_grow.c src/master/pool_look.h \
 	src/master/program.c src/master/program.h \
+	src/master/queue_watch.c src/master/queue_watch.h \
 	src/master/reap.c \
 	src/master/reload.c src/master/reload.h \
 	src/master/run.c \
@@ -35,6 +40,7 @@ libmaster_la_SOURCES = \
 	src/master/strangers.c src/master/strangers.h \
 	src/master/store.c src/master/store.h \
 	src/master/transaction.c src/master/transaction.h \
+	src/master/unix_queue.c src/master/unix_queue.h \
 	src/master/upgrade.c src/master/upgrade.h \
 	src/master/verdict.c src/master/verdict.h
 libmaster_la_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)

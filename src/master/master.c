@@ -165,7 +165,8 @@ static int on_wake(sd_event_source *source, int fd, uint32_t events, void *userd
 	(void)source;
 	(void)events;
 	(void)!read(fd, waste, sizeof(waste));
-	master_step_at(userdata, 0);
+	/* At once: a timer would cost another turn of the loop. */
+	step(userdata);
 	return 0;
 }
 
@@ -207,6 +208,9 @@ static void begin_stop(struct master *m)
 
 	m->stopping = true;
 	board_verdict_begin(&m->board, VERDICT_STOP);
+	board_replace_begin(&m->board, VERDICT_STOP);
+	for (size_t i = 0; i < m->crew_count; i++)
+		crew_replaced_by(m->crews[i], VERDICT_STOP);
 	board_set_state(&m->board, MASTER_STOPPING);
 	notify_stopping(m);
 	if (m->transaction)

@@ -14,8 +14,13 @@
 #include "config/options.h"
 #include "master/pool.h"
 
+/* Each pool has one, and each that replaces it. */
+#define MASTER_GAUGES (2 * BOARD_POOLS)
+
 struct child;
 struct crew;
+struct gauge;
+struct held_sources;
 struct notify;
 struct question;
 struct transaction;
@@ -27,13 +32,19 @@ struct master {
 	struct notify *notify;     /* to the service manager, or NULL */
 	struct question *question; /* to it, not answered yet, or NULL */
 	struct board board;
+	struct gauge *gauges; /* MASTER_GAUGES, shared with the workers; NULL until one is needed */
+	bool gauge_used[MASTER_GAUGES];
 	struct crew **crews; /* in the order of the configuration, those that leave behind */
 	size_t crew_count;
+	struct held_sources *sources;    /* of the services that limit somebody */
 	struct transaction *transaction; /* a load under way, or NULL */
 	struct child *children;          /* that do something for us */
 	struct upgrade *upgrade;         /* one that is asked for, or NULL */
 	bool upgrade_again;              /* one more was asked for meanwhile */
 	struct passed passed;            /* sockets it was started with */
+	uint64_t worker_count;           /* of all pools */
+	uint64_t workers_total;          /* to which they may grow; 0: to what the board has */
+	uint64_t last_client;            /* of workers that are gone, as they said */
 	uint64_t exit_idle;              /* microseconds without a client, then it ends; 0: never */
 	sd_event_source *idle_timer;
 	uint32_t generation;            /* of the last successful load */
@@ -41,9 +52,13 @@ struct master {
 	unsigned log_level;             /* enum log_level */
 	int wake[2]; /* a pipe: a worker became ready. Its flags are each end's own, as an eventfd's
 			are not */
+	int answers[2]; /* a socket pair: a worker's client is not late; -1 until one is needed */
+	sd_event_source *answers_source;
 	sd_event_source *step_timer; /* the next thing to do */
 	struct rlimit nofile;        /* as it was at the start: what workers get */
 	unsigned max_starting;
+	unsigned cpus;
+	int loadavg; /* /proc/loadavg, or -1 */
 	uint32_t random;
 	bool reload_again;  /* a reload was asked for during another */
 	bool recycle_again; /* a recycle was asked for during an upgrade's load */

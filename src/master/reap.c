@@ -62,7 +62,7 @@ uint64_t crew_tell_health(struct crew *crew, uint64_t now)
 		return POOL_NEVER;
 	if (crew_is_degraded(crew) && !crew->degraded_said)
 		tell_degraded(crew);
-	if (!crew->degraded_said || !crew_is_full(crew))
+	if (!crew->degraded_said || !crew_is_complete(crew))
 		return POOL_NEVER;
 	if (health->failures > 0 && now < calm)
 		return calm;
@@ -119,6 +119,8 @@ static void log_death(const struct worker *w, const struct death *d)
 
 	if (undone)
 		snprintf(cause, room, "ended with the load it was started for");
+	else if (w->late)
+		snprintf(cause, room, "killed: its client stayed after its connection_timeout");
 	else if (w->killed)
 		snprintf(cause, room, "killed after stop_timeout or by a second stop");
 	else
@@ -141,12 +143,10 @@ void worker_forget(struct worker *w)
 	if (w->copy)
 		board_slot_fold(&crew->master->board, w->slot);
 	--*worker_count_of(w);
-	for (size_t i = 0; i < crew->worker_count; i++) {
-		if (crew->workers[i] == w) {
-			crew->workers[i] = crew->workers[--crew->worker_count];
-			break;
-		}
-	}
+	crew->unready -= !w->ready;
+	crew->master->worker_count--;
+	crew->workers[w->index] = crew->workers[--crew->worker_count];
+	crew->workers[w->index]->index = w->index;
 	sd_event_source_disable_unref(w->child);
 	copy_free(w->copy);
 	free(w);
@@ -174,6 +174,15 @@ static struct death judge(struct worker *w, const siginfo_t *info, uint64_t now)
 	return d;
 }
 
+/* A client that it was killed for has ended by its timeout. */
+static int fold(struct worker *w)
+{
+	struct board *board = &w->crew->master->board;
+	bool late = w->late && board_slot_accepted(board, w->slot) == w->late_number;
+
+	return board_slot_fold_as(board, w->slot, late ? CONN_timed_out : CONN_aborted_death);
+}
+
 void crew_reap(struct worker *w, const siginfo_t *info)
 {
 	struct crew *crew = w->crew;
@@ -184,7 +193,8 @@ void crew_reap(struct worker *w, const siginfo_t *info)
 	crew_look(crew);
 	copy_flush(w);
 	d = judge(w, info, now);
-	d.open = w->copy ? 0 : board_slot_fold(&m->board, w->slot);
+	crew_count_end(w, now);
+	d.open = w->copy ? 0 : fold(w);
 	log_death(w, &d);
 	if (!d.expected)
 		board_pool_add(&m->board, crew->board, POOL_workers_died, 1);

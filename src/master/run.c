@@ -53,13 +53,11 @@ static void raise_descriptors(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-static unsigned most_starting(void)
+static unsigned count_cpus(void)
 {
 	cpu_set_t set;
-	unsigned cpus =
-		sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
 
-	return cpus > 4 ? cpus : 4;
+	return sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
 }
 
 const char *master_directory(const struct master *m, char *room, size_t size, struct error *err)
@@ -178,11 +176,15 @@ static void tear_down(struct master *m)
 	free(m->crews);
 	intent_close(m);
 	notify_close(m);
+	sd_event_source_unref(m->answers_source);
 	sd_event_source_unref(m->step_timer);
 	sd_event_source_unref(m->idle_timer);
 	sd_event_unref(m->event);
 	fd_close(&m->wake[0]);
 	fd_close(&m->wake[1]);
+	fd_close(&m->loadavg);
+	fd_close(&m->answers[0]);
+	fd_close(&m->answers[1]);
 }
 
 static void set_title(const char *instance)
@@ -200,10 +202,12 @@ int master_run(const struct options *options)
 	int code, state = state_of_before();
 
 	m.options = options;
-	m.wake[0] = m.wake[1] = -1;
+	m.wake[0] = m.wake[1] = m.answers[0] = m.answers[1] = -1;
 	m.board.master_fd = m.board.workers_fd = m.board.readonly_fd = -1;
 	m.random = (uint32_t)master_now() ^ (uint32_t)getpid();
-	m.max_starting = most_starting();
+	m.cpus = count_cpus();
+	m.max_starting = m.cpus > 4 ? m.cpus : 4;
+	m.loadavg = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
 	set_title(options->instance);
 	code = state < 0 ? run(&m) : run_on(&m, state);
 	tear_down(&m);

@@ -65,14 +65,21 @@ static void fill_job(struct worker_job *job, const struct crew *crew)
 		.gate = crew->gate,
 		.report = crew->report,
 		.wake = m->wake[1],
+		.gauge = crew->gauge,
 		.board = m->board.readonly_fd,
+		.answers = -1,
 		.pktinfo = listener_tells_destination(l),
 		.handler = crew->handler.handler,
 		.state = crew->handler.state,
 		.program = crew->program.argv ? &crew->program : NULL,
+		.admission = crew->admission.everybody ? NULL : &crew->admission.rules,
 		.idle_timeout_usec = listener_hands_down_timeout(l, s) ? 0 : s->idle_timeout,
 		.log_connections = s->log_connections,
 	};
+	if (crew->handler.handler && s->connection_timeout) {
+		job->connection_timeout_usec = s->connection_timeout;
+		job->answers = m->answers[1];
+	}
 	fill_process(job, crew);
 }
 
@@ -104,7 +111,7 @@ int worker_watch(struct worker *w)
 
 /* One that is forked and not yet in the books. */
 struct newborn {
-	uint64_t recycle_after;
+	uint64_t recycle_after, recycle_memory;
 	struct copy *copy;
 	pid_t pid;
 	int slot;
@@ -162,6 +169,7 @@ static int fork_one(struct crew *crew, struct worker_job *job, struct newborn *n
 	job->slot = &crew->master->board.workers->slots[n->slot];
 	job->slot_index = (size_t)n->slot;
 	job->recycle_after = n->recycle_after;
+	job->recycle_memory = n->recycle_memory;
 	n->pid = fork_for(crew);
 	if (n->pid == 0)
 		run(crew, job, n);
@@ -196,10 +204,24 @@ static int enlist(struct crew *crew, struct newborn *n)
 		return -1;
 	}
 	board_slot_set_pid(&m->board, w->slot, (uint32_t)w->pid);
+	if (crew->replaced_by)
+		board_slot_replaced(&m->board, w->slot, (enum verdict_kind)(crew->replaced_by - 1));
+	w->index = crew->worker_count;
 	crew->workers[crew->worker_count++] = w;
 	crew->counts.starting++;
+	crew->unready++;
+	m->worker_count++;
 	board_pool_add(&m->board, crew->board, POOL_workers_started, 1);
 	return 0;
+}
+
+/* Not all at once. */
+static void choose_end(const struct crew *crew, struct newborn *n)
+{
+	const struct service_config *s = crew->service;
+
+	n->recycle_after = pool_recycle_after(s->recycle_after, master_random(crew->master));
+	n->recycle_memory = pool_recycle_after(s->recycle_memory, master_random(crew->master));
 }
 
 /*
@@ -218,13 +240,14 @@ int spawn_workers(struct crew *crew, unsigned count)
 	crew->workers =
 		mem_grow(crew->workers, crew->worker_count + count, sizeof(struct worker *));
 	for (unsigned i = 0; i < count; i++)
-		batch[i].recycle_after = pool_recycle_after(crew->service->recycle_after,
-							    master_random(crew->master));
+		choose_end(crew, &batch[i]);
 	fill_job(&job, crew);
+	admission_hand_down(&crew->admission, true);
 	while (forked < count && fork_one(crew, &job, &batch[forked]) == 0)
 		forked++;
 	if (forked < count)
 		error = errno;
+	admission_hand_down(&crew->admission, false);
 	for (unsigned i = 0; i < forked; i++)
 		if (enlist(crew, &batch[i]) < 0)
 			error = errno;

@@ -68,6 +68,17 @@ static int take_again(struct state *s, const char *line)
 	return 0;
 }
 
+static int take_answers(struct state *s, const char *line)
+{
+	int *answers = s->m->answers;
+
+	if (sscanf(line, "%d %d", &answers[0], &answers[1]) != 2)
+		return -1;
+	for (int i = 0; i < 2 && answers[i] >= 0; i++)
+		fcntl(answers[i], F_SETFD, FD_CLOEXEC);
+	return 0;
+}
+
 static int take_board(struct state *s, const char *line)
 {
 	struct error err = {0};
@@ -132,21 +143,14 @@ static const struct {
 	const char *word;
 	int (*take)(struct state *s, const char *line);
 } lines[] = {
-	{"version ", take_version},
-	{"nofile ", take_nofile},
-	{"generation ", take_generation},
-	{"log_level ", take_log_level},
-	{"exit_idle ", take_exit_idle},
-	{"again ", take_again},
-	{"board ", take_board},
-	{"verdict ", take_verdict},
-	{"passed ", take_passed},
-	{"listener ", state_take_listener},
-	{"crew ", state_take_crew},
-	{"acceptor ", state_take_acceptor},
-	{"copy ", state_take_copy},
-	{"worker ", state_take_worker},
-	{"end", take_end},
+	{"version ", take_version},         {"nofile ", take_nofile},
+	{"generation ", take_generation},   {"log_level ", take_log_level},
+	{"exit_idle ", take_exit_idle},     {"again ", take_again},
+	{"answers ", take_answers},         {"board ", take_board},
+	{"verdict ", take_verdict},         {"passed ", take_passed},
+	{"listener ", state_take_listener}, {"crew ", state_take_crew},
+	{"acceptor ", state_take_acceptor}, {"copy ", state_take_copy},
+	{"worker ", state_take_worker},     {"end", take_end},
 };
 
 static int take_line(struct state *s, const char *line)

@@ -90,15 +90,21 @@ static enum crew_state state_from_name(const char *name)
 
 int state_take_crew(struct state *s, const char *line)
 {
-	uint64_t stop_usec, workers, stop_timeout, start_timeout;
+	uint64_t stop_usec, workers, stop_timeout, start_timeout, connection_timeout = 0;
+	int limits_programs = 0;
+	unsigned replaced_by = 0;
 	char name[BOARD_NAME_MAX], state[32];
 	struct master *m = s->m;
 	uint32_t generation;
 	struct error err;
 
+	/* The last three are not of the first version. */
 	if (s->next_count == 0 ||
-	    sscanf(line, "%63s %31s %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu32, name,
-		   state, &stop_usec, &workers, &stop_timeout, &start_timeout, &generation) != 7)
+	    sscanf(line,
+		   "%63s %31s %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu32 " %" SCNu64
+		   " %d %u",
+		   name, state, &stop_usec, &workers, &stop_timeout, &start_timeout, &generation,
+		   &connection_timeout, &limits_programs, &replaced_by) < 7)
 		return -1;
 	s->crew = crew_adopt(m, name, s->next, s->next_count, &err);
 	s->next = NULL;
@@ -110,9 +116,15 @@ int state_take_crew(struct state *s, const char *line)
 	s->crew->state = state_from_name(state);
 	s->crew->stop_usec = stop_usec;
 	s->crew->generation = generation;
-	s->crew->adopted->workers = workers;
+	s->crew->settings.workers = (unsigned)workers;
 	s->crew->adopted->stop_timeout = stop_timeout;
 	s->crew->adopted->start_timeout = start_timeout;
+	s->crew->adopted->connection_timeout = connection_timeout;
+	s->crew->limits_programs = limits_programs != 0;
+	s->crew->replaced_by = replaced_by;
+	/* Without it a worker that is late is killed, and so is one that cannot say it is not. */
+	if (crew_open_overdue(s->crew, &err) < 0)
+		log_warning("%s", err.text);
 	s->pools[s->crew->board] = true;
 	m->crews = mem_grow(m->crews, m->crew_count + 1, sizeof(struct crew *));
 	m->crews[m->crew_count++] = s->crew;

@@ -28,6 +28,7 @@ static void put_master(FILE *out, const struct master *m)
 	fprintf(out, "exit_idle %" PRIu64 "\n", m->exit_idle);
 	fprintf(out, "again %d %d\n", m->reload_again, m->upgrade_again);
 	fprintf(out, "wake %d %d\n", m->wake[0], m->wake[1]);
+	fprintf(out, "answers %d %d\n", m->answers[0], m->answers[1]);
 	fprintf(out, "board %d %d %d\n", m->board.master_fd, m->board.workers_fd,
 		m->board.readonly_fd);
 	fprintf(out, "verdict %u\n", board_verdict_begun(&m->board, VERDICT_UPGRADE));
@@ -59,9 +60,11 @@ static void put_crew(FILE *out, const struct crew *crew)
 
 	for (size_t i = 0; i < crew->listener_count; i++)
 		put_listener(out, crew->listeners[i]);
-	fprintf(out, "crew %s %s %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %u\n", s->name,
-		crew_state_names[crew->state], crew->stop_usec, s->workers, s->stop_timeout,
-		s->start_timeout, crew->generation);
+	fprintf(out,
+		"crew %s %s %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %u %" PRIu64 " %d %u\n",
+		s->name, crew_state_names[crew->state], crew->stop_usec,
+		(uint64_t)crew->settings.workers, s->stop_timeout, s->start_timeout,
+		crew->generation, s->connection_timeout, crew->limits_programs, crew->replaced_by);
 	if (crew_is_acceptor(crew))
 		fprintf(out, "acceptor %u %d %s\n", s->stop_signal, crew->waits_for_notify,
 			s->acceptor.items[0]);
@@ -104,7 +107,7 @@ static int keep_all_open(struct master *m, bool open, struct error *err)
 	status = board_set_inheritable(&m->board, open, err);
 
 	for (int i = 0; i < 2 && status == 0; i++)
-		status = keep_open(m->wake[i], open);
+		status = keep_open(m->wake[i], open) | keep_open(m->answers[i], open);
 	for (size_t i = 0; i < m->passed.count && status == 0; i++)
 		status = keep_open(m->passed.items[i].fd, open);
 	for (size_t i = 0; i < m->crew_count && status == 0; i++)

@@ -35,6 +35,7 @@ void transaction_free(struct transaction *t)
 	}
 	held_config_release(t->held);
 	free(t->crews);
+	free(t->services);
 	free(t->old);
 	free(t->fates);
 	free(t);

@@ -38,6 +38,7 @@ struct transaction {
 	struct child *loader; /* while the child loads */
 	struct held_config *held;
 	struct crew **crews; /* the next generation: new ones and kept ones, in order */
+	const struct service_config **services; /* what each of them is of, in this load */
 	size_t crew_count;
 	struct compared *old; /* those of one pool side by side */
 	enum reload_fate *fates;

@@ -175,13 +175,21 @@ static bool is_manager_told(struct master *m)
 	return true;
 }
 
-/* A pool of before starts no worker any more: its queue is served first, but not for ever. */
+/* A pool of before starts no worker any more: one that has none gets one, and the queue of one that
+ * drains is served first; but not for ever. */
+static bool is_left_alone(struct crew *crew)
+{
+	if (crew->state == CREW_DRAINING)
+		return false;
+	return crew->state != CREW_SERVING || crew_has_worker(crew);
+}
+
 static bool is_queue_served(struct master *m)
 {
 	uint64_t now = master_now();
 
 	for (size_t i = 0; i < m->crew_count; i++) {
-		if (m->crews[i]->state != CREW_DRAINING)
+		if (is_left_alone(m->crews[i]))
 			continue;
 		if (now - m->upgrade->checked_usec > QUEUE_LIMIT_USEC)
 			return true;

@@ -11,6 +11,7 @@
 #define SEC          UINT64_C(1000000)
 
 static const struct pool_health healthy;
+static const struct pool_history no_history;
 
 /* The same numbers each time: a test that fails fails again. */
 static uint32_t next_random(uint32_t *state)
@@ -19,6 +20,12 @@ static uint32_t next_random(uint32_t *state)
 	return *state >> 8;
 }
 
+/* A pool of one size. */
+#define SIZE(n, most_starting)                                  \
+	{                                                       \
+		.workers = (n), .max_starting = (most_starting) \
+	}
+
 /* ---- one look ---- */
 
 static const struct {
@@ -26,43 +33,46 @@ static const struct {
 	struct pool_counts counts; /* ready, starting, old, leaving */
 	unsigned start, retire;
 } plans[] = {
-	{{4, 8}, {0, 0, 0, 0}, 4, 0},
-	{{4, 8}, {4, 0, 0, 0}, 0, 0},
-	{{4, 8}, {3, 0, 0, 0}, 1, 0},
-	{{4, 8}, {3, 1, 0, 0}, 0, 0},
+	{SIZE(4, 8), {0, 0, 0, 0}, 4, 0},
+	{SIZE(4, 8), {4, 0, 0, 0}, 0, 0},
+	{SIZE(4, 8), {3, 0, 0, 0}, 1, 0},
+	{SIZE(4, 8), {3, 1, 0, 0}, 0, 0},
 	/* who was told to leave serves its last client: no longer one of them */
-	{{4, 8}, {4, 0, 0, 4}, 0, 0},
-	{{4, 8}, {0, 0, 0, 4}, 4, 0},
-	{{1, 1}, {0, 0, 0, 0}, 1, 0},
-	{{1, 1}, {0, 1, 0, 0}, 0, 0},
+	{SIZE(4, 8), {4, 0, 0, 4}, 0, 0},
+	{SIZE(4, 8), {0, 0, 0, 4}, 4, 0},
+	{SIZE(1, 1), {0, 0, 0, 0}, 1, 0},
+	{SIZE(1, 1), {0, 1, 0, 0}, 0, 0},
 	/* so many at a time */
-	{{100, 4}, {0, 0, 0, 0}, 4, 0},
-	{{100, 4}, {0, 4, 0, 0}, 0, 0},
-	{{100, 4}, {96, 0, 0, 0}, 4, 0},
-	{{100, 4}, {98, 0, 0, 0}, 2, 0},
+	{SIZE(100, 4), {0, 0, 0, 0}, 4, 0},
+	{SIZE(100, 4), {0, 4, 0, 0}, 0, 0},
+	{SIZE(100, 4), {96, 0, 0, 0}, 4, 0},
+	{SIZE(100, 4), {98, 0, 0, 0}, 2, 0},
 	/* recycling: a new one before an old one leaves */
-	{{4, 8}, {0, 0, 4, 0}, 1, 0},
-	{{4, 8}, {0, 1, 4, 0}, 0, 0},
-	{{4, 8}, {1, 0, 4, 0}, 1, 1},
-	{{4, 8}, {1, 0, 3, 1}, 1, 0},
-	{{4, 8}, {4, 0, 1, 3}, 0, 1},
-	{{4, 8}, {3, 1, 1, 3}, 0, 0},
-	{{16, 8}, {0, 0, 16, 0}, 4, 0},
-	{{16, 2}, {0, 0, 16, 0}, 2, 0},
-	{{1, 4}, {0, 0, 1, 0}, 1, 0},
-	{{1, 4}, {1, 0, 1, 0}, 0, 1},
+	{SIZE(4, 8), {0, 0, 4, 0}, 1, 0},
+	{SIZE(4, 8), {0, 1, 4, 0}, 0, 0},
+	{SIZE(4, 8), {1, 0, 4, 0}, 1, 1},
+	{SIZE(4, 8), {1, 0, 3, 1}, 1, 0},
+	{SIZE(4, 8), {4, 0, 1, 3}, 0, 1},
+	{SIZE(4, 8), {3, 1, 1, 3}, 0, 0},
+	{SIZE(16, 8), {0, 0, 16, 0}, 4, 0},
+	{SIZE(16, 2), {0, 0, 16, 0}, 2, 0},
+	{SIZE(1, 4), {0, 0, 1, 0}, 1, 0},
+	{SIZE(1, 4), {1, 0, 1, 0}, 0, 1},
 	/* an old one died meanwhile: no leave for that */
-	{{4, 8}, {1, 0, 2, 1}, 1, 0},
-	{{4, 8}, {0, 0, 2, 0}, 2, 0},
+	{SIZE(4, 8), {1, 0, 2, 1}, 1, 0},
+	{SIZE(4, 8), {0, 0, 2, 0}, 2, 0},
 };
 
 START_TEST(test_plan)
 {
-	struct pool_plan plan =
-		pool_plan(&plans[_i].settings, &plans[_i].counts, &healthy, 5 * SEC);
+	struct pool_plan plan = pool_plan(&plans[_i].settings, &plans[_i].counts, NULL, &no_history,
+					  &healthy, 5 * SEC);
 
 	ck_assert_uint_eq(plan.start, plans[_i].start);
 	ck_assert_uint_eq(plan.retire, plans[_i].retire);
+	ck_assert_uint_eq(plan.shrink, 0);
+	ck_assert_uint_eq(plan.history.size, plans[_i].settings.workers);
+	ck_assert(!plan.watch);
 	ck_assert(plan.next_usec == POOL_NEVER);
 }
 END_TEST
@@ -79,7 +89,8 @@ struct pool {
 };
 
 static const struct pool_settings sizes[] = {
-	{1, 4}, {2, 4}, {3, 4}, {4, 4}, {5, 4}, {8, 4}, {16, 64}, {64, 8}, {100, 1}, {1000, 64},
+	SIZE(1, 4), SIZE(2, 4),   SIZE(3, 4),  SIZE(4, 4),   SIZE(5, 4),
+	SIZE(8, 4), SIZE(16, 64), SIZE(64, 8), SIZE(100, 1), SIZE(1000, 64),
 };
 
 static bool chance(struct pool *p, unsigned percent)
@@ -97,7 +108,8 @@ static bool chance(struct pool *p, unsigned percent)
 /* Looks, does what the plan says, and holds it to what it may say. */
 static void look(struct pool *p)
 {
-	struct pool_plan plan = pool_plan(&p->settings, &p->c, &p->health, p->now);
+	struct pool_plan plan =
+		pool_plan(&p->settings, &p->c, NULL, &no_history, &p->health, p->now);
 
 	REQUIRE(plan.retire <= p->c.old);
 	REQUIRE(plan.start == 0 || p->now >= p->health.retry);

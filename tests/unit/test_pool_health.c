@@ -11,6 +11,8 @@
 #define MSEC         UINT64_C(1000)
 #define SEC          UINT64_C(1000000)
 
+static const struct pool_history no_history;
+
 static uint64_t pause_of(unsigned failures)
 {
 	uint64_t pause = 100 * MSEC;
@@ -93,19 +95,21 @@ START_TEST(test_nothing_starts_before_its_time)
 	struct pool_plan plan;
 
 	pool_failed(&health, SEC, 0);
-	plan = pool_plan(&settings, &none, &health, SEC);
+	plan = pool_plan(&settings, &none, NULL, &no_history, &health, SEC);
 	ck_assert_uint_eq(plan.start, 0);
 	ck_assert_uint_eq(plan.next_usec, SEC + 100 * MSEC);
-	plan = pool_plan(&settings, &none, &health, SEC + 100 * MSEC - 1);
+	plan = pool_plan(&settings, &none, NULL, &no_history, &health, SEC + 100 * MSEC - 1);
 	ck_assert_uint_eq(plan.start, 0);
 	ck_assert_uint_eq(plan.next_usec, SEC + 100 * MSEC);
 	/* Then with one, as long as it is not known to be well. */
-	plan = pool_plan(&settings, &none, &health, SEC + 100 * MSEC);
+	plan = pool_plan(&settings, &none, NULL, &no_history, &health, SEC + 100 * MSEC);
 	ck_assert_uint_eq(plan.start, 1);
 	ck_assert(plan.next_usec == POOL_NEVER);
-	plan = pool_plan(&settings, &(struct pool_counts){.starting = 1}, &health, 2 * SEC);
+	plan = pool_plan(&settings, &(struct pool_counts){.starting = 1}, NULL, &no_history,
+			 &health, 2 * SEC);
 	ck_assert_uint_eq(plan.start, 0);
-	plan = pool_plan(&settings, &(struct pool_counts){.ready = 1}, &health, 2 * SEC);
+	plan = pool_plan(&settings, &(struct pool_counts){.ready = 1}, NULL, &no_history, &health,
+			 2 * SEC);
 	ck_assert_uint_eq(plan.start, 1);
 }
 END_TEST
@@ -117,11 +121,13 @@ START_TEST(test_a_full_pool_waits_for_nothing)
 	struct pool_plan plan;
 
 	pool_failed(&health, SEC, 0);
-	plan = pool_plan(&settings, &(struct pool_counts){.ready = 4}, &health, SEC);
+	plan = pool_plan(&settings, &(struct pool_counts){.ready = 4}, NULL, &no_history, &health,
+			 SEC);
 	ck_assert_uint_eq(plan.start, 0);
 	ck_assert(plan.next_usec == POOL_NEVER);
 	/* Old ones may leave during a pause when they are too many. */
-	plan = pool_plan(&settings, &(struct pool_counts){.ready = 2, .old = 3}, &health, SEC);
+	plan = pool_plan(&settings, &(struct pool_counts){.ready = 2, .old = 3}, NULL, &no_history,
+			 &health, SEC);
 	ck_assert_uint_eq(plan.start, 0);
 	ck_assert_uint_eq(plan.retire, 1);
 	ck_assert_uint_eq(plan.next_usec, health.retry);
@@ -137,7 +143,7 @@ START_TEST(test_recovery)
 	for (int i = 0; i < 5; i++)
 		pool_failed(&health, SEC, 0);
 	pool_succeeded(&health);
-	ck_assert_uint_eq(pool_plan(&settings, &none, &health, SEC).start, 4);
+	ck_assert_uint_eq(pool_plan(&settings, &none, NULL, &no_history, &health, SEC).start, 4);
 	pool_failed(&health, SEC, 0);
 	ck_assert_uint_eq(health.retry, SEC + 100 * MSEC);
 }

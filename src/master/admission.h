@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: ISC */
+/* Who is served by a pool, and what a service's pools know of their clients' sources together. */
+#ifndef MASTER_ADMISSION_H
+#define MASTER_ADMISSION_H
+
+#include "config/config.h"
+#include "master/listener.h"
+#include "worker/job.h"
+
+struct held_sources;
+struct master;
+
+struct crew_admission {
+	bool everybody; /* there is nothing to look at */
+	struct admission rules;
+	struct held_sources *held; /* of the service, whatever its generation; NULL: none */
+};
+
+/* What the service wants of who comes to the listener; the service has to outlive it. Returns 0, or
+ * -1 with err. */
+int admission_open(struct master *m, struct crew_admission *admission,
+		   const struct service_config *service, const struct listener *listener,
+		   struct error *err);
+void admission_close(struct master *m, struct crew_admission *admission);
+/* Whether the children that are forked from now on share the sources. */
+void admission_hand_down(const struct crew_admission *admission, bool yes);
+
+#endif
