@@ -97,6 +97,47 @@ uint64_t ctl_sum(const uint64_t connections[CONNECTION_FIELDS], const char *pref
 	return sum;
 }
 
+static int add_part(char *text, int n, const char **separator, uint64_t count, const char *name)
+{
+	if (count == 0 || n < 0 || n >= CTL_BRIEF_MAX)
+		return n;
+	n += snprintf(text + n, CTL_BRIEF_MAX - (size_t)n, "%s%" PRIu64 " %s", *separator, count,
+		      name);
+	*separator = ", ";
+	return n;
+}
+
+/* A field's name in words. */
+static const char *words(char *text, size_t room, const char *name)
+{
+	snprintf(text, room, "%s", name);
+	for (char *p = text; *p; p++)
+		if (*p == '_')
+			*p = ' ';
+	return text;
+}
+
+const char *ctl_brief(char *text, const struct ledger_view *ledger)
+{
+	static const enum connection_field endings[] = {
+#define CONNECTION_FIELD(name, type, unit, help)
+#define ENDING_FIELD(name, type, unit, help) CONN_##name,
+#include "board/fields.def"
+	};
+	const uint64_t *c = ledger->connections;
+	const char *separator = ": ";
+	char name[64];
+	int n = snprintf(text, CTL_BRIEF_MAX, "%" PRIu64 " client%s", c[CONN_accepted],
+			 c[CONN_accepted] == 1 ? "" : "s");
+
+	for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++)
+		n = add_part(text, n, &separator, c[endings[i]],
+			     words(name, sizeof(name), connection_fields[endings[i]].name));
+	n = add_part(text, n, &separator, ctl_open(c), "open");
+	add_part(text, n, &separator, ledger->queued_at_close, "queued at close");
+	return text;
+}
+
 const char *ctl_ledger(char *text, const uint64_t connections[CONNECTION_FIELDS])
 {
 	snprintf(text, CTL_LEDGER_MAX,

@@ -95,5 +95,8 @@ uint64_t ctl_sum(const uint64_t connections[CONNECTION_FIELDS], const char *pref
 /* Room for `1200 accepted, 1190 finished, 7 refused, 0 timed out, 0 aborted, 3 open`. */
 #define CTL_LEDGER_MAX 200
 const char *ctl_ledger(char *text, const uint64_t connections[CONNECTION_FIELDS]);
+/* What is not 0 of it, by reasons: `3 clients: 1 finished, 1 timed out, 1 open`. Room for all. */
+#define CTL_BRIEF_MAX 1024
+const char *ctl_brief(char *text, const struct ledger_view *ledger);
 
 #endif

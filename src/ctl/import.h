@@ -122,8 +122,6 @@ enum import_form {
 struct import_key {
 	const char *name;
 	enum import_form form;
-	bool later;    /* of a version to come: printed as a comment */
-	bool protects; /* without it more clients would get in than before */
 };
 
 /* In the order of the output; ends with a row without a name. */
@@ -148,8 +146,24 @@ void draft_program(struct draft *draft, const struct invocation *invocation);
 bool draft_builtin(struct draft *draft, const char *service, const char *protocol);
 /* The user, and group when it is not NULL. */
 void draft_user(struct draft *draft, const char *user, const char *group);
-/* How many clients at once. */
+
+/* ---- limits and access; `written` is how the file says it, for comments ---- */
+
+/* How many clients at once; 0: no limit. */
 void draft_most(struct draft *draft, const char *written, uint64_t most);
+/* The same of one source. */
+void draft_per_source(struct draft *draft, const char *written, uint64_t most);
+/* So many in a second, a minute or an hour, for rate or rate_per_source. Returns whether there is
+ * such a limit. */
+bool draft_rate(struct draft *draft, const char *key, const char *written, uint64_t count,
+		uint64_t per_usec);
+/* To allow or deny, with zeros behind the bits, once. */
+void draft_add_network(struct draft *draft, const char *key, int family, const void *address,
+		       unsigned bits);
+/* The same of ADDRESS or ADDRESS/BITS; returns false when it is neither. */
+bool draft_add_prefix(struct draft *draft, const char *key, const char *text);
+/* Turns one off that has allow or deny where preforkd cannot have them. */
+void draft_settle_access(struct draft *draft);
 
 /* `SCHEME://HOST:PORT` with brackets where they belong, the port by its name in services(5) when it
  * has one. */

@@ -201,23 +201,11 @@ static void look_at_address(struct look *look, struct draft *draft, const char *
 	look->taken[look->count++] = taken;
 }
 
-static void look_at_keys(struct draft *draft)
-{
-	for (size_t i = 0; i < draft->value_count; i++) {
-		const struct import_key *key = draft->values[i].key;
-
-		if (key->later && key->protects)
-			draft_off(draft,
-				  "until preforkd has %s, clients would get in that did not before",
-				  key->name);
-	}
-}
-
 static void look_at_draft(struct look *look, struct draft *draft)
 {
 	const struct texts *listen = draft_values(draft, "listen");
 
-	look_at_keys(draft);
+	draft_settle_access(draft);
 	look_for_users(draft);
 	look_for_program(draft);
 	for (size_t i = 0; listen && i < listen->count; i++)

@@ -157,9 +157,15 @@ static int take_children(struct draft *draft, const struct inetd *in, const char
 	draft_most(draft, arena_format(&in->import->arena, "max-child %s", numbers.items[0]),
 		   most[0]);
 	if (most[1])
-		draft_set(draft, "rate_per_source", "%" PRIu64 "/m", most[1]);
+		draft_rate(draft, "rate_per_source",
+			   arena_format(&in->import->arena, "%s a minute and address",
+					numbers.items[1]),
+			   most[1], 60 * USEC_PER_SEC);
 	if (most[2])
-		draft_set(draft, "per_source", "%" PRIu64, most[2]);
+		draft_per_source(
+			draft,
+			arena_format(&in->import->arena, "max-child-per-ip %s", numbers.items[2]),
+			most[2]);
 	return 0;
 }
 
@@ -176,11 +182,10 @@ static int take_limits(struct draft *draft, const struct inetd *in)
 		return take_children(draft, in, limits + 1);
 	if (parse_uint(limits + 1, 0, INT32_MAX, &most) < 0)
 		return -1;
-	if (*draft_value(draft, "acceptor"))
-		draft_note(draft, "an acceptor takes its clients itself", "%s a minute",
-			   limits + 1);
-	else if (most)
-		draft_set(draft, "rate", "%" PRIu64 "/m", most);
+	if (most)
+		draft_rate(draft, "rate",
+			   arena_format(&in->import->arena, "%s a minute", limits + 1), most,
+			   60 * USEC_PER_SEC);
 	return 0;
 }
 

@@ -78,14 +78,10 @@ static void print_assignment(const struct draft_value *value)
 
 static void print_value(struct import *import, const struct draft_value *value)
 {
-	bool later = value->key->later;
-
-	fputs(later ? "\t# " : "\t", stdout);
+	putchar('\t');
 	print_assignment(value);
-	if (later)
-		fputs("   # not in this version yet", stdout);
 	if (value->remark) {
-		fputs(later ? ": " : "   # ", stdout);
+		fputs("   # ", stdout);
 		print_safely(import, value->remark);
 	}
 	putchar('\n');

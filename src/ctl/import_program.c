@@ -3,7 +3,6 @@
 #include <config.h>
 
 #include <arpa/inet.h>
-#include <inttypes.h>
 #include <netdb.h>
 #include <string.h>
 
@@ -128,20 +127,4 @@ void draft_user(struct draft *draft, const char *user, const char *group)
 		draft_remark(draft, "user", "was root, which a built-in has no need of");
 	if (group && !idle_root)
 		draft_set(draft, "group", "%s", group);
-}
-
-/* As many workers as there are by default are allowed anyway. */
-void draft_most(struct draft *draft, const char *written, uint64_t most)
-{
-	const struct texts *listen = draft_values(draft, "listen");
-	const char *key = most <= 4 ? "workers" : "workers_max";
-
-	if (most == 0)
-		draft_say(draft, "%s: no limit; here the workers are one", written);
-	else if (*draft_value(draft, "acceptor"))
-		draft_note(draft, "an acceptor takes its clients itself", "%s", written);
-	else
-		draft_set(draft, key, "%" PRIu64, most);
-	if (*draft_value(draft, key) && listen && listen->count > 1)
-		draft_remark(draft, key, "for each address, where it was for all of them");
 }

@@ -25,6 +25,15 @@ static struct texts all_of(struct unit_pair *pair, const struct unit *unit, cons
 	return words;
 }
 
+/* Who is missing in allow is refused, which is safe; who is missing in deny is not. */
+static void add_one(struct draft *draft, const char *key, const char *word)
+{
+	if (draft_add_prefix(draft, key, word))
+		return;
+	draft_note(draft, "no address that preforkd knows", "%s", word);
+	draft_off(draft, "%s lacks %s", key, word);
+}
+
 static void add(struct draft *draft, const char *key, const struct texts *words)
 {
 	static const struct {
@@ -42,9 +51,9 @@ static void add(struct draft *draft, const char *key, const struct texts *words)
 
 		while (n < count && strcmp(names[n].word, words->items[i]) != 0)
 			n++;
-		draft_add(draft, key, n < count ? names[n].first : words->items[i]);
+		add_one(draft, key, n < count ? names[n].first : words->items[i]);
 		if (n < count)
-			draft_add(draft, key, names[n].second);
+			add_one(draft, key, names[n].second);
 	}
 }
 

@@ -183,10 +183,9 @@ static void take_most(struct unit_pair *pair, const struct setting *setting)
 		unit_note(pair, setting, "without effect: Accept=no");
 	else if (parse_uint(setting->value, 1, INT32_MAX, &most) < 0)
 		unit_note(pair, setting, "not a value that preforkd has");
-	else if (strcmp(setting->key, "MaxConnectionsPerSource") == 0)
-		unit_set(pair, setting, "per_source", setting->value);
 	else
-		draft_most(
+		(strcmp(setting->key, "MaxConnectionsPerSource") == 0 ? draft_per_source
+								      : draft_most)(
 			pair->draft,
 			arena_format(&pair->import->arena, "%s=%s", setting->key, setting->value),
 			most);
@@ -196,17 +195,21 @@ static void take_most(struct unit_pair *pair, const struct setting *setting)
 static void set_rate(struct unit_pair *pair, uint64_t burst, uint64_t interval)
 {
 	uint64_t per_second = burst * USEC_PER_SEC / interval;
-
 	uint64_t per_minute = burst * 60 * USEC_PER_SEC / interval;
+	uint64_t count = 1, unit = 3600 * USEC_PER_SEC;
+	const char *written =
+		arena_format(&pair->import->arena, "TriggerLimitBurst=%" PRIu64, burst);
 
-	if (per_second * interval == burst * USEC_PER_SEC)
-		draft_set(pair->draft, "rate", "%" PRIu64 "/s", per_second);
-	else if (per_minute)
-		draft_set(pair->draft, "rate", "%" PRIu64 "/m", per_minute);
-	else
-		draft_set(pair->draft, "rate", "1/h");
-	draft_remark(pair->draft, "rate",
-		     "more than these wait, where systemd would give the socket up");
+	if (per_second * interval == burst * USEC_PER_SEC) {
+		count = per_second;
+		unit = USEC_PER_SEC;
+	} else if (per_minute) {
+		count = per_minute;
+		unit = 60 * USEC_PER_SEC;
+	}
+	if (draft_rate(pair->draft, "rate", written, count, unit))
+		draft_remark(pair->draft, "rate",
+			     "more than these wait, where systemd would give the socket up");
 }
 
 static void take_trigger_limit(struct unit_pair *pair, const struct setting *setting)

@@ -5,7 +5,6 @@
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/parse.h"
@@ -18,44 +17,13 @@ struct access {
 
 static void add(const struct access *access, const void *bytes, int family, unsigned bits)
 {
-	struct draft *draft = access->service->draft;
-	const struct texts *values = draft_values(draft, access->key);
-	char text[INET6_ADDRSTRLEN + sizeof("/128")];
-
-	inet_ntop(family, bytes, text, sizeof(text));
-	if (bits < (family == AF_INET ? 32 : 128))
-		sprintf(text + strlen(text), "/%u", bits);
-	if (!values || !texts_have(values, text))
-		draft_add(draft, access->key, text);
-}
-
-/* What is behind the prefix is not compared: it is written as zeros. */
-static void clear_behind(unsigned char *bytes, size_t size, unsigned bits)
-{
-	for (size_t i = 0; i < size; i++) {
-		unsigned here = bits > 8 * i ? bits - 8 * (unsigned)i : 0;
-
-		if (here < 8)
-			bytes[i] &= (unsigned char)(0xff00 >> here);
-	}
+	draft_add_network(access->service->draft, access->key, family, bytes, bits);
 }
 
 /* ADDRESS/BITS. */
 static bool take_prefix(const struct access *access, const char *text)
 {
-	struct arena *arena = &access->service->import->arena;
-	const char *slash = strchr(text, '/');
-	int family = strchr(text, ':') ? AF_INET6 : AF_INET;
-	size_t size = family == AF_INET ? 4 : 16;
-	unsigned char bytes[16];
-	uint64_t bits;
-
-	if (!slash || parse_uint(slash + 1, 0, 8 * size, &bits) < 0 ||
-	    inet_pton(family, arena_cut(arena, text, (size_t)(slash - text)), bytes) != 1)
-		return false;
-	clear_behind(bytes, size, (unsigned)bits);
-	add(access, bytes, family, (unsigned)bits);
-	return true;
+	return strchr(text, '/') && draft_add_prefix(access->service->draft, access->key, text);
 }
 
 /* Zeros at the end of an IPv4 address match everything; `::` does, too. */

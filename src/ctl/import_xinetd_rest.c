@@ -3,11 +3,15 @@
 #include <config.h>
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/parse.h"
 #include "ctl/import_xinetd.h"
+
+/* The longest that preforkd takes. */
+#define BUSY_MESSAGE_MAX 4096
 
 struct rule {
 	const char *name;
@@ -62,36 +66,33 @@ static void note_acceptor(struct xservice *service, const struct xattribute *att
 static void take_per_source(struct xservice *service, const struct xattribute *attribute)
 {
 	const char *value = first_of(attribute);
-	uint64_t most;
+	uint64_t most = 0;
 
-	if (is_acceptor(service))
-		note_acceptor(service, attribute);
-	else if (strcasecmp(value, "UNLIMITED") == 0)
-		draft_say(service->draft, "per_source = %s: as here", value);
-	else if (parse_uint(value, 1, INT32_MAX, &most) < 0)
+	if (strcasecmp(value, "UNLIMITED") != 0 && parse_uint(value, 1, INT32_MAX, &most) < 0)
 		note_bad(service, attribute);
 	else
-		draft_set(service->draft, "per_source", "%" PRIu64, most);
+		draft_per_source(service->draft,
+				 arena_format(&service->import->arena, "per_source = %s", value),
+				 most);
 }
 
 static void take_cps(struct xservice *service, const struct xattribute *attribute)
 {
 	uint64_t count, pause;
 
-	if (is_acceptor(service)) {
-		note_acceptor(service, attribute);
-		return;
-	}
 	if (attribute->values.count != 2 || parse_uint(first_of(attribute), 1, INT32_MAX, &count) ||
 	    parse_uint(attribute->values.items[1], 0, INT32_MAX, &pause)) {
 		note_bad(service, attribute);
 		return;
 	}
-	draft_set(service->draft, "rate", "%" PRIu64 "/s", count);
-	draft_remark(service->draft, "rate",
-		     "more than these wait, where xinetd would switch the service off for %" PRIu64
-		     " s",
-		     pause);
+	if (draft_rate(
+		    service->draft, "rate",
+		    arena_format(&service->import->arena, "cps = %s", all_of(service, attribute)),
+		    count, USEC_PER_SEC))
+		draft_remark(service->draft, "rate",
+			     "more than these wait, where xinetd would switch the service off for "
+			     "%" PRIu64 " s",
+			     pause);
 }
 
 /* ---- the process ---- */
@@ -227,6 +228,24 @@ static void take_access_times(struct xservice *service, const struct xattribute 
 	draft_off(service->draft, "it was there at some times only, see below");
 }
 
+/* What is in the file now is what a client gets. */
+static void take_banner_fail(struct xservice *service, const struct xattribute *attribute)
+{
+	char text[BUSY_MESSAGE_MAX + 2];
+	FILE *file = is_acceptor(service) ? NULL : fopen(first_of(attribute), "re");
+	size_t size = file ? fread(text, 1, sizeof(text) - 1, file) : 0;
+
+	if (file)
+		fclose(file);
+	text[size] = '\0';
+	if (size == 0 || size > BUSY_MESSAGE_MAX || strlen(text) != size) {
+		draft_note(service->draft, "see busy_message, which has the text itself", "%s = %s",
+			   attribute->name, all_of(service, attribute));
+		return;
+	}
+	draft_set(service->draft, "busy_message", "%s", text);
+}
+
 /* ---- the log ---- */
 
 static void take_log_on_success(struct xservice *service, const struct xattribute *attribute)
@@ -325,7 +344,7 @@ static const struct rule rules[] = {
 	 false},
 	{"banner_success", NULL,
 	 "no equivalent: the program speaks first, or a script in front of it", false},
-	{"banner_fail", NULL, "see busy_message, which has the text itself", false},
+	{"banner_fail", take_banner_fail, NULL, false},
 	{"deny_time", NULL, "no equivalent: there are no sensors", false},
 	{"mdns", NULL, "no equivalent: no service is announced", false},
 	{"rpc_version", NULL, BY_ITSELF, false},

@@ -106,6 +106,46 @@ static json_t *worker_of(const struct snapshot *snapshot, const struct worker_vi
 	return object;
 }
 
+static json_t *ledger_of(const struct ledger_view *ledger, const char *number_name)
+{
+	json_t *object = json_object();
+
+	json_object_set_new(object, number_name, number(ledger->number));
+	json_object_set_new(object, "begun_usec",
+			    ledger->at_usec ? number(ledger->at_usec) : json_null());
+	json_object_set_new(object, "workers", number(ledger->workers));
+	json_object_set_new(object, "queued_at_close", number(ledger->queued_at_close));
+	json_object_set_new(object, "connections", connections_of(ledger->connections));
+	return object;
+}
+
+static json_t *generations_of(const struct ledgers_view *ledgers)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < ledgers->generation_count; i++)
+		json_array_append_new(array, ledger_of(&ledgers->generations[i], "generation"));
+	return array;
+}
+
+static json_t *replaced_of(const struct ledgers_view *ledgers)
+{
+	static const struct {
+		enum verdict_kind kind;
+		const char *name;
+	} kinds[] = {
+		{VERDICT_RELOAD, "reload"}, {VERDICT_UPGRADE, "upgrade"}, {VERDICT_STOP, "stop"}};
+	json_t *object = json_object();
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		const struct ledger_view *ledger = &ledgers->replaced[kinds[i].kind];
+
+		json_object_set_new(object, kinds[i].name,
+				    ledger->number ? ledger_of(ledger, "number") : json_null());
+	}
+	return object;
+}
+
 static json_t *instance_of(const struct snapshot *snapshot)
 {
 	const struct instance_view *instance = &snapshot->instance;
@@ -119,6 +159,8 @@ static json_t *instance_of(const struct snapshot *snapshot)
 	json_object_set_new(object, "started_usec", number(instance->started_usec));
 	add_fields(object, instance_fields, instance->values, INSTANCE_FIELDS);
 	json_object_set_new(object, "connections", connections_of(instance->connections));
+	json_object_set_new(object, "generations", generations_of(&snapshot->ledgers));
+	json_object_set_new(object, "replaced", replaced_of(&snapshot->ledgers));
 	return object;
 }
 
@@ -149,7 +191,7 @@ int json_status(const struct snapshot *snapshot, struct error *err)
 }
 
 int json_verdict(const char *verb, const struct verdict_view *verdict, const uint64_t *totals,
-		 struct error *err)
+		 const struct ledger_view *replaced, struct error *err)
 {
 	json_t *object = json_object();
 
@@ -160,6 +202,8 @@ int json_verdict(const char *verb, const struct verdict_view *verdict, const uin
 	json_object_set_new(object, "text", text(verdict->text));
 	if (totals)
 		json_object_set_new(object, "connections", connections_of(totals));
+	if (replaced)
+		json_object_set_new(object, "replaced", ledger_of(replaced, "number"));
 	return print(object, err);
 }
 
@@ -177,9 +221,9 @@ int json_status(const struct snapshot *snapshot, struct error *err)
 }
 
 int json_verdict(const char *verb, const struct verdict_view *verdict, const uint64_t *totals,
-		 struct error *err)
+		 const struct ledger_view *replaced, struct error *err)
 {
-	(void)verb, (void)verdict, (void)totals;
+	(void)verb, (void)verdict, (void)totals, (void)replaced;
 	return built_without(err);
 }
 

@@ -6,8 +6,8 @@
 #include "ctl/snapshot.h"
 
 int json_status(const struct snapshot *snapshot, struct error *err);
-/* The result of a signal; totals NULL: without. */
+/* The result of a signal; totals, replaced NULL: without. */
 int json_verdict(const char *verb, const struct verdict_view *verdict, const uint64_t *totals,
-		 struct error *err);
+		 const struct ledger_view *replaced, struct error *err);
 
 #endif

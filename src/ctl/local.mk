@@ -12,6 +12,7 @@ preforkctl_SOURCES = \
 	src/ctl/import_hosts.c \
 	src/ctl/import_inetd.c src/ctl/import_inetd.h \
 	src/ctl/import_inetd_line.c \
+	src/ctl/import_limits.c \
 	src/ctl/import_name.c \
 	src/ctl/import_print.c \
 	src/ctl/import_program.c \

@@ -50,13 +50,12 @@ static int send_signal(const struct waiting *waiting, struct error *err)
 }
 
 /*
- * The head is enough, and a daemon of another version has the same; only the totals that stop shows
- * are on the rest of the board.
+ * The head is enough, and a daemon of another version has the same; only what became of connections
+ * is on the rest of the board.
  */
-static int open_board(const struct order *order, const char *directory, struct board_reader *reader,
-		      struct error *err)
+static int open_board(const char *directory, struct board_reader *reader, struct error *err)
 {
-	if (order->ends && board_open(reader, directory, err) == 0)
+	if (board_open(reader, directory, err) == 0)
 		return 0;
 	return board_open_head(reader, directory, err);
 }
@@ -75,7 +74,7 @@ static void follow_board(struct waiting *waiting)
 {
 	struct board_reader next;
 
-	if (open_board(waiting->order, waiting->directory, &next, NULL) < 0)
+	if (open_board(waiting->directory, &next, NULL) < 0)
 		return;
 	if (board_same_master(&next, &waiting->reader)) {
 		board_close(&waiting->reader);
@@ -113,25 +112,59 @@ static enum outcome look(struct waiting *waiting)
 	return ctl_now(CLOCK_MONOTONIC) < waiting->deadline_usec ? WAITING : TIMED_OUT;
 }
 
+/* What this board has beside the verdict. */
+struct extras {
+	bool totals, replaced;
+	struct instance_view instance;
+	struct ledgers_view ledgers;
+};
+
+static void read_extras(const struct waiting *waiting, struct extras *extras)
+{
+	const struct verdict_view *verdict = &waiting->verdict;
+	enum verdict_kind kind = waiting->order->kind;
+
+	extras->totals = waiting->order->ends && waiting->reader.master;
+	extras->replaced = false;
+	if (extras->totals)
+		board_read_instance(&waiting->reader, &extras->instance);
+	if (!waiting->reader.master || verdict->failed)
+		return;
+	board_read_ledgers(&waiting->reader, &extras->ledgers);
+	extras->replaced =
+		verdict->finished && extras->ledgers.replaced[kind].number == verdict->finished;
+}
+
+static void print_result(const struct waiting *waiting, const struct extras *extras)
+{
+	const struct verdict_view *verdict = &waiting->verdict;
+	const struct ledger_view *replaced = &extras->ledgers.replaced[waiting->order->kind];
+	FILE *to = verdict->failed ? stderr : stdout;
+	char text[CTL_LEDGER_MAX], brief[CTL_BRIEF_MAX];
+
+	fprintf(to, "preforkctl: %s\n", verdict->text);
+	if (extras->totals)
+		fprintf(to, "preforkctl: %s\n", ctl_ledger(text, extras->instance.connections));
+	if (extras->replaced && (replaced->connections[CONN_accepted] || replaced->queued_at_close))
+		fprintf(to, "preforkctl: %s had %s\n",
+			waiting->order->ends ? "meanwhile its workers" : "the workers of before",
+			ctl_brief(brief, replaced));
+}
+
 static int show(const struct waiting *waiting, bool json, struct error *err)
 {
 	const struct verdict_view *verdict = &waiting->verdict;
-	bool totals = waiting->order->ends && waiting->reader.master;
-	struct instance_view instance;
-	char ledger[CTL_LEDGER_MAX];
+	struct extras extras;
 
-	if (totals)
-		board_read_instance(&waiting->reader, &instance);
-	if (json) {
-		if (json_verdict(waiting->order->verb, verdict,
-				 totals ? instance.connections : NULL, err) < 0)
-			return -1;
-	} else {
-		FILE *to = verdict->failed ? stderr : stdout;
-		fprintf(to, "preforkctl: %s\n", verdict->text);
-		if (totals)
-			fprintf(to, "preforkctl: %s\n", ctl_ledger(ledger, instance.connections));
-	}
+	read_extras(waiting, &extras);
+	if (!json)
+		print_result(waiting, &extras);
+	else if (json_verdict(waiting->order->verb, verdict,
+			      extras.totals ? extras.instance.connections : NULL,
+			      extras.replaced ? &extras.ledgers.replaced[waiting->order->kind]
+					      : NULL,
+			      err) < 0)
+		return -1;
 	return verdict->failed ? CTL_EXIT_FAILED : 0;
 }
 
@@ -170,7 +203,7 @@ static int signal_and_wait(struct waiting *waiting, const struct ctl *ctl, struc
 static int find_master(struct waiting *waiting, struct error *err)
 {
 	for (;;) {
-		if (open_board(waiting->order, waiting->directory, &waiting->reader, err) < 0)
+		if (open_board(waiting->directory, &waiting->reader, err) < 0)
 			return -1;
 		waiting->master = board_master_pidfd(&waiting->reader, err);
 		if (waiting->master >= 0)

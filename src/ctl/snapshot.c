@@ -74,6 +74,7 @@ int snapshot_take(struct snapshot *snapshot, const struct board_reader *reader,
 	if (!snapshot->pools || !snapshot->workers)
 		return error_set(err, EX_OSERR, "out of memory");
 	board_read_instance(reader, &snapshot->instance);
+	board_read_ledgers(reader, &snapshot->ledgers);
 	take_pools(snapshot, reader, places, services, count);
 	take_workers(snapshot, reader, places);
 	return check_services(snapshot, services, count, err);

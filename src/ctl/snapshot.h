@@ -8,6 +8,7 @@
 
 struct snapshot {
 	struct instance_view instance;
+	struct ledgers_view ledgers;
 	struct pool_view *pools;
 	uint32_t pool_count;
 	struct worker_view *workers; /* their `pool` is an index into pools */

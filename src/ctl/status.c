@@ -51,12 +51,51 @@ static void print_totals(const struct snapshot *snapshot)
 
 	for (uint32_t i = 0; i < snapshot->pool_count; i++) {
 		ready += snapshot->pools[i].values[POOL_workers_ready];
-		wanted += snapshot->pools[i].values[POOL_workers_wanted];
+		wanted += snapshot->pools[i].values[POOL_workers_max];
 		busy += snapshot->pools[i].busy;
 	}
 	printf("%" PRIu32 " pool%s, %" PRIu64 "/%" PRIu64 " workers ready, %" PRIu64 " busy\n",
 	       snapshot->pool_count, snapshot->pool_count == 1 ? "" : "s", ready, wanted, busy);
 	printf("%s\n", ctl_ledger(ledger, snapshot->instance.connections));
+}
+
+/* One generation alone has what the totals say. */
+static void print_generations(const struct ledgers_view *ledgers)
+{
+	char text[CTL_BRIEF_MAX];
+
+	for (size_t i = 0; ledgers->generation_count > 1 && i < ledgers->generation_count; i++) {
+		const struct ledger_view *g = &ledgers->generations[i];
+
+		if (g->connections[CONN_accepted] == 0 && g->queued_at_close == 0)
+			continue;
+		if (g->number)
+			printf("generation %" PRIu32 ": %s\n", g->number, ctl_brief(text, g));
+		else
+			printf("generations before: %s\n", ctl_brief(text, g));
+	}
+}
+
+static void print_replaced(const struct snapshot *snapshot)
+{
+	static const struct {
+		enum verdict_kind kind;
+		const char *name, *whose;
+	} kinds[] = {{VERDICT_RELOAD, "last reload", "the workers of before"},
+		     {VERDICT_UPGRADE, "last upgrade", "the workers of before"},
+		     {VERDICT_STOP, "stop", "the workers"}};
+	char text[CTL_BRIEF_MAX], age[CTL_AGE_MAX];
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		const struct ledger_view *l = &snapshot->ledgers.replaced[kinds[i].kind];
+		uint64_t now = snapshot->realtime_usec;
+
+		if (l->connections[CONN_accepted] == 0 && l->queued_at_close == 0)
+			continue;
+		printf("%s, %s ago: %s had %s\n", kinds[i].name,
+		       ctl_age(age, l->at_usec < now ? now - l->at_usec : 0), kinds[i].whose,
+		       ctl_brief(text, l));
+	}
 }
 
 static void print_headline(const struct snapshot *snapshot)
@@ -113,7 +152,7 @@ static void add_pool(struct table *table, const struct pool_view *pool)
 	table_add(table, "%s", ctl_escape(text, sizeof(text), pool->address));
 	table_add(table, "%s", ctl_escape(text, sizeof(text), pool->handler));
 	table_add(table, "%" PRIu64 "/%" PRIu64, pool->values[POOL_workers_ready],
-		  pool->values[POOL_workers_wanted]);
+		  pool->values[POOL_workers_max]);
 	add_count(table, pool, pool->busy);
 	add_count(table, pool, pool->connections[CONN_accepted]);
 	add_count(table, pool, pool->connections[CONN_finished]);
@@ -160,6 +199,8 @@ static int print_text(const struct snapshot *snapshot, bool workers, struct erro
 
 	print_headline(snapshot);
 	print_totals(snapshot);
+	print_generations(&snapshot->ledgers);
+	print_replaced(snapshot);
 	for (uint32_t i = 0; i < snapshot->pool_count; i++)
 		add_pool(&pool_table, &snapshot->pools[i]);
 	if (print_table(&pool_table, err) < 0)
