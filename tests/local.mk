@@ -6,6 +6,7 @@ include tests/loss/local.mk
 include tests/upgrade/local.mk
 include tests/modules/local.mk
 include tests/programs/local.mk
+include tests/fuzz/local.mk
 
 # For every test, in the source tree, in build/ and in distcheck's read-only copy.
 AM_TESTS_ENVIRONMENT = \

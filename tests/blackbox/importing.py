@@ -11,33 +11,25 @@ from checking import check, write
 DATAERR = 65
 NOINPUT = 66
 
-# How a key of a version to come is marked, which is a comment until then: import_keys in
-# src/ctl/import_draft.c. The tests do not mind in which of the two ways they are printed.
-LATER = "   # not in this version yet"
 LIMITS = {"workers_max", "per_source", "rate", "rate_per_source", "allow", "deny"}
 
 
 class Service:
-    """keys: their values as written; later: those that are comments; off: why it is not enabled;
-    waits: the keys of a later version without which it is not; notes: the other comments."""
+    """keys: their values as written; remarks: what stands behind them; off: why it is not enabled;
+    notes: the other comments."""
 
     def __init__(self, name, lines):
         self.name = name
-        self.keys, self.later, self.remarks = {}, {}, {}
-        self.off, self.waits, self.notes = [], [], []
+        self.keys, self.remarks = {}, {}
+        self.off, self.notes = [], []
         for line in lines:
             self.take(line)
 
     def take(self, line):
         if line == "enabled = false":
             assert not self.keys
-        elif waits := re.match(r"# not enabled: until preforkd has (\w+), clients would", line):
-            self.waits.append(waits[1])
         elif line.startswith("# not enabled: "):
             self.off.append(line.removeprefix("# not enabled: "))
-        elif LATER in line:
-            key, value = line.removeprefix("# ").split(LATER)[0].split(" = ", 1)
-            self.later[key] = value
         elif line.startswith("# "):
             self.notes.append(line.removeprefix("# "))
         else:
@@ -48,12 +40,12 @@ class Service:
 
     @property
     def limits(self):
-        return {key: value for key, value in {**self.later, **self.keys}.items() if key in LIMITS}
+        return {key: value for key, value in self.keys.items() if key in LIMITS}
 
     def list(self, key):
         """The texts of a key, without their quotes."""
         found = re.findall(r'"([^"]*)"|\'((?:[^\'\\]|\\.)*)\'',
-                           {**self.later, **self.keys}[key], re.S)
+                           self.keys[key], re.S)
         return [double or re.sub(r"\\(.)", r"\1", single, flags=re.S) for double, single in found]
 
     @property
@@ -138,14 +130,13 @@ class Tree:
 
 def passes(programs, tmp_path, result, services=None):
     """preforkd --check takes what was printed: beside another service, since all may be off.
-    services: how many are not, but for those that wait for a later version."""
+    services: how many are not."""
     folder = tmp_path / "checked"
     main = 'service "other" {\n\tlisten = {"unix://@preforkd-import"}\n\tbuiltin = "echo"\n}\n'
     write(folder / "conf.d/imported.conf", result.out)
     checked = check(programs, folder / "preforkd.conf", main)
     assert checked.code == 0, (checked.lines, result.out)
-    ready = [service for service in result.services.values() if not service.off]
-    enabled = sum(not service.waits for service in ready)
+    enabled = sum(not service.off for service in result.services.values())
     ok, = checked.lines
     assert ok.endswith(f": ok, {enabled + 1} service{'s' if enabled else ''}"), (ok, result.out)
-    assert services is None or len(ready) == services, result.out
+    assert services is None or enabled == services, result.out

@@ -47,6 +47,18 @@ def worker_pids(d, service=None):
             if service in (None, w["service"]) and w["state"] in ("idle", "busy")]
 
 
+def busy_workers(d, service=None):
+    return [w["pid"] for w in d.status()["workers"]
+            if w["state"] == "busy" and service in (None, w["service"])]
+
+
+def at_rest_counts(d, rest=True):
+    """counts(), once no connection is open."""
+    if rest:
+        wait_until("no open connection", lambda: d.status()["connections"]["open"] == 0)
+    return counts(d)
+
+
 def busy_worker(d, service=None):
     """The pid of the one worker that serves a client, once there is one."""
     def look():

@@ -131,6 +131,17 @@ def at_rest(d):
     return wait_until("no open connection", look)
 
 
+SOURCE = Path(os.environ.get("SRCDIR", Path(__file__).resolve().parents[2]))
+# How a connection ends: from the table that the layout of the board is made of.
+ENDINGS = tuple(re.findall(r"^ENDING_FIELD\((\w+)", (SOURCE / "src/board/fields.def").read_text(),
+                           re.M))
+
+
+def adds_up(counts):
+    """Whether accepted is what has ended and what is open."""
+    return counts["accepted"] == sum(counts[name] for name in ENDINGS) + counts["open"]
+
+
 def gone(pid):
     return not Path(f"/proc/{pid}").exists()
 

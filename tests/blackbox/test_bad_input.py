@@ -100,6 +100,9 @@ SIZE = "a size as in 512, 64K, 10M, 2G, or inherit"
 MODE = "octal permissions as in 0660, at most 0777"
 LEVELS = "one of error, warning, notice, info, debug"
 PATH = "an absolute path"
+RATE = "a rate as in 100/s, 600/m, 10/h, or 0"
+RULE = ("an address or a network as in 192.0.2.7, 10.0.0.0/8, 2001:db8::/32, or uid:NAME, "
+        "gid:NAME")
 SIGNAL = "a signal's name as in TERM, INT, QUIT, HUP"
 INT_MAX = 2 ** 31 - 1
 HUGE = "99999999999999999999"
@@ -119,7 +122,21 @@ VALUES = {
     "keepalive": ("true or false", ["00"]),
     "free_bind": ("true or false", ["y"]),
     "log_connections": ("true or false", ["all"]),
-    "workers": (number(1, 8192), [*NOT_NUMBERS, "-1", "0", "8193"]),
+    "workers_total": (number(0, 16384), [*NOT_NUMBERS, "-1", "16385"]),
+    "workers": (number(0, 8192), [*NOT_NUMBERS, "-1", "8193"]),
+    "workers_max": (number(1, 8192), [*NOT_NUMBERS, "-1", "0", "8193"]),
+    "spare": (number(0, 8192), ["", "two", "8193"]),
+    "shrink_after": (TIME, ["", "60", "never"]),
+    "recycle_memory": ("a size as in 64K, 10M, 2G, or 0", [*NOT_NUMBERS, "inherit", "10m"]),
+    "allow": (RULE, ["", "10.0.0", "10.0.0.0-10.1.0.0", "localhost", "*", "[::1]", "user:root"]),
+    "deny": (RULE, [" ::1", "10.0.0.0,8"]),
+    "proxy_from": (RULE, ["haproxy", "unix"]),
+    "per_source": (number(0, 16384), [*NOT_NUMBERS, "-1", "16385", "UNLIMITED"]),
+    "rate": (RATE, [*NOT_NUMBERS, "100", "-1/s", "100/", "/s", "100/S", "100/d", "100/sec",
+                    "1.5/s", "100 /s"]),
+    "rate_per_source": (RATE, ["", "1", "10/5s"]),
+    "queue_timeout": (TIME, ["", "5"]),
+    "proxy_protocol": ("one of off, accept, require", ["", "on", "v2", "Require"]),
     "backlog": (number(1, INT_MAX), [*NOT_NUMBERS, "-1", "0", str(INT_MAX + 1)]),
     "recycle_after": ("a number from 0 up", [*NOT_NUMBERS, "-1"]),
     "nice": (number(-20, 19, inherit=True), [*NOT_NUMBERS, "--1", "-", "-21", "20", "Inherit"]),
@@ -144,15 +161,33 @@ VALUES = {
     "stop_signal": (SIGNAL, ["", "term", "15", "SIG", "SIGSIGTERM", "TERM ", "NONE", "RTMIN"]),
 }
 # These are texts; what they name is looked up.
-TEXTS = {"listen", "builtin", "module", "user", "group", "socket_user", "socket_group"}
+TEXTS = {"listen", "builtin", "module", "user", "group", "socket_user", "socket_group",
+         "busy_message"}
 # Those of these are in test_bad_programs.py.
 PROGRAMS = {"exec", "acceptor", "environment"}
 # Services of a kind that has the key.
-KINDS = {**dict.fromkeys(["connection_timeout", "prestart", "stderr"], EXEC),
+KINDS = {**dict.fromkeys(["prestart", "stderr"], EXEC),
          **dict.fromkeys(["pass_as", "stop_signal"], ACCEPTOR)}
+BITS = "a number of bits from 0 to 32 behind the /, as in 10.0.0.0/24"
+RULES = [
+    ("10.0.0.0/33", BITS), ("10.0.0.0/", BITS), ("10.0.0.0/255.0.255.0", BITS),
+    ("::/129", "a number of bits from 0 to 128 behind the /, as in ::/64"),
+    ("10.0.0.0/255.0.0.0", "the number of bits: 10.0.0.0/8"),
+    ("10.0.0.1/8", "10.0.0.0/8 for the network, or 10.0.0.1 for the one address"),
+    ("2001:db8::1/32", "2001:db8::/32 for the network, or 2001:db8::1 for the one address"),
+    ("::ffff:10.0.0.1/104", "10.0.0.0/8 for the network, or 10.0.0.1 for the one address"),
+    ("fe80::1%lo", "no %SCOPE: a rule is about the address on every interface"),
+    ("uid:", "a name or a number behind uid:"),
+]
 CASES = [(key, value, expected) for key, (expected, values) in VALUES.items() for value in values]
 CASES += [("start_timeout", "25h", "at most 1d"), ("idle_timeout", "366d", "at most 365d"),
-          ("connection_timeout", "366d", "at most 365d"), ("sandbox", "Strict", None)]
+          ("connection_timeout", "366d", "at most 365d"), ("sandbox", "Strict", None),
+          ("shrink_after", "366d", "at most 365d"), ("queue_timeout", "25h", "at most 1d"),
+          ("recycle_memory", "1023K", "at least 1M, or 0"),
+          ("rate", "1000001/s", "at most 1000000/s, or 0 for no limit"),
+          ("rate_per_source", "9999999999/h", "at most 1000000/s, or 0 for no limit"),
+          *((key, value, expected) for key in ("allow", "deny", "proxy_from")
+            for value, expected in RULES)]
 
 
 @pytest.mark.parametrize("key, value, expected", CASES, ids=lambda x: repr(x)[:20])
@@ -163,7 +198,7 @@ def test_value(programs, path, key, value, expected):
         expected = "one of off, basic" + (", strict" if strict else "")
     refused(programs, path, f'# a default\n{key} = "{value}"\n' + ECHO + "}",
             f"2: {key}: {right(value, expected)}")
-    if key not in ("log_level", "exit_idle"):
+    if key not in ("log_level", "exit_idle", "workers_total"):
         refused(programs, path, KINDS.get(key, ECHO) + f"\n{key} = '{value}'\n}}",
                 f'5: service "a": {key}: {right(value, expected)}')
 
@@ -349,7 +384,7 @@ def test_not_a_text_file(programs, path, text, reason):
 
 def test_mistakes_of_several_files(programs, path):
     folder = path.parent / "conf.d"
-    write(folder / "a.conf", "\nworkers = 0")
+    write(folder / "a.conf", "\nworkers = 0x")
     write(folder / "b.conf", ECHO + "}\n" + ECHO.replace('"a"', '"c"') + "nice = 20 }")
     os.symlink("nowhere", folder / "c.conf")
     write(folder / "d.conf", "nice = {1}")
@@ -360,7 +395,7 @@ def test_mistakes_of_several_files(programs, path):
         f"{folder}/d.conf:1: syntax: unexpected token '{{'",
         f'{folder}/b.conf:1: service "a": given twice; first at {path}:1',
         f'{path}:4: service "a": nice: ' + right("21", VALUES["nice"][0]),
-        f"{folder}/a.conf:2: workers: " + right("0", VALUES["workers"][0]),
+        f"{folder}/a.conf:2: workers: " + right("0x", VALUES["workers"][0]),
         f'{folder}/b.conf:8: service "c": nice: ' + right("20", VALUES["nice"][0]),
     ]
     assert result.code == CONFIG

@@ -62,18 +62,29 @@ def test_environment_that_is_right(programs, place, good):
 FOR_EXEC, FOR_ACCEPTOR = "it is for exec", "it is for acceptor"
 # Of each kind the keys that it does not have, a right value of them, and why.
 NOT_FOR = {
-    "builtin": [("connection_timeout", "1m", "in this version it is for exec"),
-                ("environment", "A=b", "it is for exec and acceptor"),
+    "builtin": [("environment", "A=b", "it is for exec and acceptor"),
                 ("prestart", "true", FOR_EXEC), ("stderr", "log", FOR_EXEC),
                 ("pass_as", "systemd", FOR_ACCEPTOR), ("stop_signal", "TERM", FOR_ACCEPTOR)],
     "exec": [("idle_timeout", "1m", "a program has the real socket and timeouts of its own; see "
               "connection_timeout"),
+             ("recycle_memory", "1M", "a program has its memory in a process of its own; see "
+              "limit_as"),
              ("pass_as", "stdin", FOR_ACCEPTOR), ("stop_signal", "QUIT", FOR_ACCEPTOR)],
     "acceptor": [("recycle_after", "10", "an acceptor's connections cannot be counted"),
                  ("idle_timeout", "0", "a program has the real socket and timeouts of its own; see "
                   "connection_timeout"),
-                 ("connection_timeout", "1m", "in this version it is for exec"),
+                 ("workers_max", "9", "an acceptor has as many copies as workers says"),
+                 ("spare", "1", "whether an acceptor's copies are idle is not seen"),
+                 ("shrink_after", "1m", "whether an acceptor's copies are idle is not seen"),
+                 ("recycle_memory", "2M", "a program has its memory in a process of its own; see "
+                  "limit_as"),
+                 ("connection_timeout", "1m", "an acceptor's connections are not seen"),
                  ("log_connections", "false", "an acceptor's connections are not seen"),
+                 *((key, value, "an acceptor's clients are not seen") for key, value in
+                   (("per_source", "0"), ("rate", "1/s"), ("rate_per_source", "1/m"),
+                    ("queue_timeout", "1s"), ("busy_message", "x"))),
+                 *((key, value, "an acceptor's clients are not seen; its program reads the header")
+                   for key, value in (("proxy_protocol", "off"), ("proxy_from", "10.0.0.1"))),
                  ("prestart", "false", FOR_EXEC), ("stderr", "client", FOR_EXEC)],
 }
 BASE = {**KINDS, "builtin": ECHO}
@@ -200,7 +211,7 @@ service "three" { listen = {"unix://@c"}
 }
 """)
     assert sorted(line.removeprefix(f"{place}/c:") for line in result.lines) == sorted([
-        '1: workers: "10x" is not right here; expected a number from 1 to 8192',
+        '1: workers: "10x" is not right here; expected a number from 0 to 8192',
         '3: service "one": listen: address "tcp://127.0.0.1": a port is missing, as in '
         "tcp://HOST:PORT",
         '5: service "one": acceptor: a service has one of builtin, module, exec and acceptor',

@@ -313,7 +313,7 @@ def refused_on_command_line(programs, args, line):
 
 @pytest.mark.parametrize("args, line", [
     (["--workers", "10x"],
-     'workers: "10x" is not right here; expected a number from 1 to 8192'),
+     'workers: "10x" is not right here; expected a number from 0 to 8192'),
     (["--workers", "1", "--set", "workers=2"], "workers: given twice"),
     (["--set", "worker=1"], 'worker: there is no such key; did you mean "workers"?'),
     (["--module", "hello"], "module: " + ONE_HANDLER),

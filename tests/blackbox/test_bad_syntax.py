@@ -4,7 +4,7 @@
 import pytest
 from checking import CONFIG, ECHO, check, preforkd, write
 
-WORKERS = '"10x" is not right here; expected a number from 1 to 8192'
+WORKERS = '"10x" is not right here; expected a number from 0 to 8192'
 ESCAPE = r"a bad escape in a string (\ddd is octal, at most \377)"
 
 # The text, and where and what.

@@ -82,7 +82,7 @@ def test_files_in_order(programs, path):
     write(folder / "ignored.conf.bak", "workers = 99 nonsense")
     write(folder / "sub.conf.d/x.conf", "workers = 98")
     text = dump(programs, path)
-    assert keys_of(text) == {"log_level": "debug", "exit_idle": "0"}
+    assert keys_of(text) == {"log_level": "debug", "exit_idle": "0", "workers_total": "0"}
     for service in "ab":
         keys = keys_of(text, service)
         assert (keys["workers"], keys["nice"], keys["backlog"]) == ("9", "10", "1")
@@ -156,7 +156,12 @@ def test_sizes(programs, path, value, shown):
 
 @pytest.mark.parametrize("key, value, shown", [
     ("nice", "-20", "-20"), ("nice", "19", "19"), ("nice", "-0", "0"),
-    ("nice", "inherit", "inherit"),
+    ("nice", "inherit", "inherit"), ("connection_timeout", "90m", "90m"),
+    ("workers", "0", "0"), ("workers_max", "8192", "8192"), ("spare", "64", "64"),
+    ("shrink_after", "90s", "90s"), ("recycle_memory", "1024K", "1M"),
+    ("queue_timeout", "1000ms", "1s"), ("per_source", "16384", "16384"),
+    ("rate", "100/s", "100/s"), ("rate", "60/m", "60/m"), ("rate", "0/h", "0"),
+    ("rate_per_source", "007/h", "7/h"), ("proxy_protocol", "off", "off"),
     ("limit_nofile", "16", "16"), ("recycle_after", "9223372036854775807", "9223372036854775807"),
     ("socket_mode", "0", "0000"), ("socket_mode", "777", "0777"), ("umask", "00022", "0022"),
     *((("keepalive", word, "true") for word in ("true", "yes", "on", "1"))),
@@ -167,13 +172,39 @@ def test_other_values(programs, path, key, value, shown):
 
 
 @pytest.mark.parametrize("text, key, value, shown", [
-    (EXEC, "connection_timeout", "90m", "90m"), (EXEC, "prestart", "yes", "true"),
+    (EXEC, "prestart", "yes", "true"),
     (EXEC, "stderr", "client", "client"), (ACCEPTOR, "pass_as", "stdin", "stdin"),
     *((ACCEPTOR, "stop_signal", word, word.removeprefix("SIG"))
       for word in ("TERM", "SIGTERM", "QUIT", "SIGUSR1", "WINCH", "KILL")),
 ])
 def test_values_of_programs(programs, path, text, key, value, shown):
     assert keys_of(dump(programs, path, text + f"{key} = {value} }}"), "a")[key] == shown
+
+
+@pytest.mark.parametrize("keys, workers, most, spare", [
+    ("", "4", "64", "2"), ("workers = 8", "8", "8", "2"), ("workers = 1", "1", "1", "1"),
+    ("workers = 0", "0", "64", "2"), ("workers_max = 3", "3", "3", "2"),
+    ("workers = 2 workers_max = 9 spare = 0", "2", "9", "0")])
+def test_sizes_of_pools(programs, path, keys, workers, most, spare):
+    """Who gives workers alone has a pool that does not grow."""
+    for text in (f"{ECHO}{keys} }}", f"{keys}\n{ECHO} }}"):
+        found = keys_of(dump(programs, path, text), "a")
+        assert (found["workers"], found["workers_max"], found["spare"]) == (workers, most, spare)
+
+
+def test_rules(programs, path):
+    """As they were written; they are looked up when they are loaded."""
+    rules = "{'10.0.0.0/8', '::FFFF:192.0.2.1', '2001:DB8::/32', 'uid:root', 'gid:0'}"
+    text = dump(programs, path, ECHO + f"allow = {rules}\ndeny = {rules} proxy_from = {rules} }}")
+    keys = keys_of(text, "a")
+    assert (keys["allow"], keys["deny"], keys["proxy_from"]) == (rules, rules, rules)
+    assert dump(programs, path, text) == text
+
+
+def test_many_rules(programs, path):
+    rules = ", ".join(f"{i >> 16 & 255}.{i >> 8 & 255}.{i & 255}.0/24" for i in range(20000))
+    result = check(programs, path, ECHO + f"allow = {{{rules}}} }}")
+    assert (result.lines, result.code) == ([f"{path}: ok, 1 service"], 0)
 
 
 def test_a_default_of_a_list_is_replaced(programs, path):
@@ -214,7 +245,7 @@ def test_service_on_the_command_line(programs, tmp_path):
         "--workers", "3", "--set", "idle_timeout=5s", "--set", "listen=unix://@c", "--set",
         "log_level=debug", "--set", "directory=/a=b", "--set", f"options.file={file}")
     assert (result.lines, result.code) == ([], 0)
-    assert keys_of(result.out) == {"log_level": "debug", "exit_idle": "0"}
+    assert keys_of(result.out) == {"log_level": "debug", "exit_idle": "0", "workers_total": "0"}
     keys = keys_of(result.out, "main")
     assert "listen = {'unix://@a', 'unix://@b', 'unix://@c'}\n" in result.out
     assert keys.items() >= {"builtin": "qotd", "workers": "3", "idle_timeout": "5s",
@@ -323,7 +354,7 @@ def test_dump_of_every_kind(programs, path):
     assert dump(programs, path, text) == text
     assert dump(programs, path, keys_only(text)) == text
     kinds = [set(keys_of(text, name)) for name in "abc"]
-    for kind, keys in zip(kinds, ({"idle_timeout"}, {"connection_timeout", "prestart", "stderr"},
+    for kind, keys in zip(kinds, ({"idle_timeout", "recycle_memory"}, {"prestart", "stderr"},
                                   {"pass_as", "stop_signal"})):
         assert [bool(keys & other) for other in kinds].count(True) == 1 and keys <= kind
 

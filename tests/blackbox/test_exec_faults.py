@@ -35,7 +35,8 @@ def test_a_program_that_hangs(start, tmp_path, stays):
         s.close()
     wait_ledger(d, accepted=1, timed_out=1)
     d.wait_log(rf"<4>preforkd\[\d+\]: service \"main\" \[.*\]: {tmp_path}/prog\[{pid}\] for client "
-               r"127\.0\.0\.1:\d+ was ended after its connection_timeout\n")
+               r"127\.0\.0\.1:\d+ was ended after its connection_timeout: \d+\.\d+ s, "
+               r"\d+ bytes in, \d+ out; it (was waiting|was at work|had ended)\n")
     assert set(worker_pids(d)) == workers
 
 

@@ -7,7 +7,7 @@ import subprocess
 
 import ctl
 import pytest
-from checking import check, preforkd, write
+from checking import preforkd, write
 from importing import DATAERR, NOINPUT, Import, Tree, imported, passes
 
 KINDS = "neither inetd.conf, nor of xinetd, nor a .socket or .service unit"
@@ -237,38 +237,46 @@ def test_no_two_listen_at_one_address(tree, programs, tmp_path):
     passes(programs, tmp_path, result, services=4)
 
 
-# Keys of a version to come.
+# Limits and access.
 
 
-def test_keys_of_a_later_version_are_not_of_this_one(tree, programs, tmp_path, is_root):
-    """Each is printed as what it is: a key, or a comment as long as preforkd does not know it."""
-    program = tree.program()
-    result = imported(
-        inetd(tree, f"7001 stream tcp nowait/9/8/7 nobody {program} prog",
-              f"7002 stream tcp nowait.6 nobody {program} prog"),
-        tree.put("x", "service a\n{\n\ttype = UNLISTED\n\tport = 7003\n\tsocket_type = stream\n"
-                 f"\twait = no\n\tuser = nobody\n\tserver = {program}\n"
-                 "\tonly_from = 10.0.0.0\n\tno_access = 10.1.0.0\n}\n"))
-    services = result.services.values()
-    assert {key: value for service in services for key, value in service.limits.items()} == {
-        "workers_max": "9", "rate_per_source": '"8/m"', "per_source": "7", "rate": '"6/m"',
-        "allow": '{"10.0.0.0/8"}', "deny": '{"10.1.0.0/16"}'}
-    for key, value in [pair for service in services for pair in service.later.items()]:
-        text = ('service "a" {\nlisten = {"unix://@x"}\nexec = {"/bin/true"}\n'
-                f'{key} = {value}\n}}')
-        refused = check(programs, tmp_path / key, text)
-        assert f'service "a": {key}: there is no such key' in refused.text, (
-            f"{key} is known now, and import_keys in src/ctl/import_draft.c says that it is not")
-    passes(programs, tmp_path, result)
+def xservice(tree, *lines, **attributes):
+    values = {"type": "UNLISTED", "port": "7003", "socket_type": "stream", "wait": "no",
+              "user": "nobody", "server": tree.program(), **attributes}
+    text = "".join(f"\t{key} = {value}\n" for key, value in values.items())
+    return tree.put("x", "service a\n{\n" + text + "".join(f"\t{line}\n" for line in lines) + "}\n")
 
 
-def test_a_service_is_off_until_it_can_be_protected(tree, programs, tmp_path, is_root):
-    """While allow is not known, importing it would open the service for everybody."""
-    result = imported(tree.put("x", "service a\n{\n\ttype = UNLISTED\n\tport = 7003\n"
-                               "\tsocket_type = stream\n\twait = no\n\tuser = nobody\n"
-                               "\tserver = /bin/true\n\tonly_from = 10.0.0.0\n}\n"))
-    assert result.only.waits == [key for key in ("allow",) if key in result.only.later]
+def test_who_was_kept_out_is(tree, programs, tmp_path, is_root):
+    """It is enabled, since its rules are keys."""
+    result = imported(xservice(tree, "only_from = 10.0.0.0", "no_access = 10.1.0.0"))
+    assert result.only.limits == {"allow": '{"10.0.0.0/8"}', "deny": '{"10.1.0.0/16"}'}
+    assert result.only.off == []
     passes(programs, tmp_path, result, services=1)
+
+
+@pytest.mark.parametrize("attribute, key", [("only_from", "allow"), ("no_access", "deny")])
+def test_who_was_kept_out_of_what_takes_its_clients_itself(tree, programs, tmp_path, attribute,
+                                                           key):
+    result = imported(xservice(tree, f"{attribute} = 10.0.0.0", wait="yes"))
+    assert result.only.limits == {} and result.only.off == [
+        "it was for some clients only, see below"]
+    assert result.only.noted(f"{key} = 10.0.0.0/8: an acceptor takes its clients itself")
+    passes(programs, tmp_path, result, services=0)
+
+
+def test_limits_beyond_those_of_preforkd(tree, programs, tmp_path, is_root):
+    """They limit nobody, or can be as many as there are."""
+    result = imported(
+        xservice(tree, "instances = 100000", "per_source = 100000", "cps = 2000000 1"),
+        inetd(tree, f"7001 stream tcp nowait/9/2000000000 nobody {tree.program()} prog"))
+    two, one = result.services.values()
+    assert one.limits == {"workers_max": "8192"} and two.limits == {"workers_max": "9"}
+    assert one.remarks["workers_max"] == "the most there can be, for instances = 100000"
+    assert one.noted("cps = 2000000 1: no limit, as here")
+    assert one.noted("per_source = 100000: no limit, as here")
+    assert two.noted("2000000000 a minute and address: no limit, as here")
+    passes(programs, tmp_path, result, services=2)
 
 
 # The manual.

@@ -197,11 +197,39 @@ def test_limits_of_one_that_takes_its_clients_itself(tree, setting):
     ("IPAddressAllow=10.0.0.1\nIPAddressAllow=link-local\nIPAddressDeny=any",
      {"allow": '{"10.0.0.1", "169.254.0.0/16", "fe80::/64"}'}),
     ("IPAddressDeny=10.0.0.0/8", {"deny": '{"10.0.0.0/8"}'}),
+    ("IPAddressDeny=10.0.0.1/8 2001:db8::1/32 ::ffff:192.0.2.1 10.0.0.2/32",
+     {"deny": '{"10.0.0.0/8", "2001:db8::/32", "::ffff:192.0.2.1", "10.0.0.2"}'}),
     ("IPAddressDeny=any", {"deny": '{"0.0.0.0/0", "::/0"}'}),
 ])
 def test_addresses_of_clients(tree, programs, tmp_path, is_root, where, settings, limits):
     result = imported(pair(tree, **{where: settings}))
     assert result.only.limits == limits and not result.only.off
+    passes(programs, tmp_path, result, services=1)
+
+
+def test_what_is_no_address(tree, programs, tmp_path):
+    result = imported(pair(tree, "IPAddressDeny=10.0.0.0/8 intranet"))
+    assert result.only.off == ["deny lacks intranet"] and result.only.noted("intranet: no address")
+    passes(programs, tmp_path, result, services=0)
+
+
+def test_addresses_of_clients_that_a_program_takes_itself(tree, programs, tmp_path):
+    result = imported(pair(tree, "IPAddressDeny=any\nIPAddressAllow=localhost", accept=False))
+    assert result.only.limits == {} and result.only.off == [
+        "it was for some clients only, see below"]
+    assert result.only.noted("allow = 127.0.0.0/8 ::1: an acceptor takes its clients itself")
+    passes(programs, tmp_path, result, services=0)
+
+
+def test_addresses_of_clients_beside_a_unix_socket(tree, programs, tmp_path, is_root):
+    """Who came by that was not asked for an address."""
+    settings = "ListenStream=@x\nListenStream=7001\n"
+    result = imported(pair(tree, settings, "IPAddressDeny=any\nIPAddressAllow=localhost"))
+    assert result.only.off == [
+        "allow is about addresses: its Unix sockets need a service of their own"]
+    passes(programs, tmp_path, result, services=0)
+    result = imported(pair(tree, settings, "IPAddressDeny=10.0.0.0/8"))
+    assert result.only.limits == {"deny": '{"10.0.0.0/8"}'}
     passes(programs, tmp_path, result, services=1)
 
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: ISC
 """preforkctl import of xinetd.conf and what it includes."""
 
+import socket
+
 import pytest
 from daemon import exchange
 from importing import DATAERR, NOINPUT, Import, Tree, imported, passes
@@ -201,7 +203,7 @@ NOTED = [
     ("instances", "UNLIMITED"), ("per_source", "UNLIMITED"), ("max_load", "2.5"),
     ("log_type", "FILE /var/log/x 1M"), ("log_type", "SYSLOG daemon info"),
     ("log_on_failure", "HOST USERID"), ("log_on_success", "USERID"), ("banner", "/etc/issue"),
-    ("banner_success", "/etc/issue"), ("banner_fail", "/etc/issue"), ("deny_time", "60"),
+    ("banner_success", "/etc/issue"), ("banner_fail", "/no/such"), ("deny_time", "60"),
     ("mdns", "yes"), ("rpc_version", "1"), ("rpc_number", "1"), ("access_times", "8:00-17:00"),
     ("flags", "INTERCEPT"), ("flags", "NORETRY"), ("flags", "IDONLY"), ("flags", "LABELED"),
     # what is no value
@@ -231,6 +233,18 @@ def test_what_keeps_it_off(tree, programs, tmp_path, attribute, value, why):
     result = imported(put(tree, service(**{attribute: value})))
     assert result.only.off == [why]
     passes(programs, tmp_path, result, services=0)
+
+
+@pytest.mark.parametrize("text", ["not for you\n", "two\r\nlines 'with' \"${HOME}\" \\n\n",
+                                  "x" * 4096, "", "x" * 4097, "nul\0"])
+def test_what_is_said_to_who_is_refused(tree, programs, tmp_path, is_root, text):
+    """Its text is in the configuration, if it may be."""
+    result = imported(put(tree, service(banner_fail=tree.put("etc/fail", text))))
+    if text in ("", "nul\0") or len(text) > 4096:
+        assert result.only.noted(f"banner_fail = {tree.root}/etc/fail: see busy_message")
+    else:
+        assert result.only.list("busy_message") == [text]
+    passes(programs, tmp_path, result, services=1)
 
 
 def test_every_attribute_of_the_manual_is_known(tree):
@@ -475,3 +489,26 @@ def test_what_was_imported_serves(tree, daemon, is_root):
     assert exchange(f"tcp://127.0.0.1:{ports[0]}", b"world\n") == said
     assert exchange(f"tcp://127.0.0.1:{ports[1]}", b"world\n") == said
     assert exchange(f"tcp://127.0.0.1:{ports[2]}", b"x") == b"x"
+
+
+def said_to(source, port):
+    """What a client from there gets for an x."""
+    with socket.create_connection(("127.0.0.1", port), 60, (source, 0)) as client:
+        client.sendall(b"x")
+        client.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: client.recv(100), b""))
+
+
+def test_who_was_kept_out_stays_out(tree, daemon, is_root):
+    ports = [free_port() for _ in range(2)]
+    echo = {"type": "INTERNAL UNLISTED", "bind": "127.0.0.1", "server": None,
+            "banner_fail": tree.put("fail", "not for you\n")}
+    result = imported(put(
+        tree, service("echo", port=ports[0], id="one", only_from="127.0.0.2 127.1.0.0", **echo),
+        service("echo", port=ports[1], id="two", no_access="127.0.0.2/31", **echo)))
+    daemon(result.out)
+    refused = b"not for you\n"
+    assert [said_to(source, ports[0]) for source in ("127.0.0.1", "127.0.0.2", "127.1.9.9")] == [
+        refused, b"x", b"x"]
+    assert [said_to(source, ports[1]) for source in ("127.0.0.1", "127.0.0.2", "127.0.0.3")] == [
+        b"x", refused, refused]

@@ -249,10 +249,45 @@ def test_a_program_that_is_ended_by_a_timeout(logged, journal, ids):
         assert s.recv(1) == b""
     entry = journal.wait(MESSAGE_ID=ids["program_timeout"])
     assert re.fullmatch(rf'service "a" \[{re.escape(where(d))}\]: /bin/sleep\[\d+\] for client '
-                        rf"{re.escape(client)} was ended after its connection_timeout",
-                        entry["MESSAGE"])
+                        rf"{re.escape(client)} was ended after its connection_timeout: "
+                        r"\d+\.\d+ s, 0 bytes in, 0 out; it was waiting", entry["MESSAGE"])
+    assert entry["PREFORKD_BYTES_IN"] == "0" and int(entry["PREFORKD_DURATION_USEC"]) >= 200000
     assert (entry["PRIORITY"], entry["PREFORKD_SOURCE"], entry["_PID"]) == ("4", client, *pids(d))
     wait_until("counted", lambda: d.status()["connections"]["timed_out"] == 1)
+
+
+def test_a_client_that_is_refused(logged, journal, ids, tmp_path):
+    journal.read()
+    d = logged(service("a", TCP, f"unix://{tmp_path}/s", workers=1,
+                       deny=["127.0.0.1", f"uid:{os.getuid()}"]))
+    with connect(where(d)) as s:
+        client = "%s:%d" % s.getsockname()
+        assert s.recv(1) == b""
+    entry = journal.wait(MESSAGE_ID=ids["client_refused"])
+    assert entry["MESSAGE"] == (f'service "a" [{where(d)}]: client {client}: refused by allow and '
+                                "deny")
+    assert (entry["PRIORITY"], entry["PREFORKD_SOURCE"]) == ("5", client)
+    with connect(where(d, index=1)) as s:
+        assert s.recv(1) == b""
+    entry = journal.wait(MESSAGE_ID=ids["client_refused"], PREFORKD_SOURCE="unix")
+    assert f"client unix of uid {os.getuid()}: refused" in entry["MESSAGE"]
+
+
+def test_a_connection_that_takes_too_long(logged, journal, ids):
+    journal.read()
+    d = logged(service("a", TCP, workers=1, connection_timeout="200ms"))
+    with connect(where(d)) as s:
+        client = "%s:%d" % s.getsockname()
+        s.sendall(b"five.")
+        assert s.recv(10) == b"five."
+        assert s.recv(1) == b""
+    entry = journal.wait(MESSAGE_ID=ids["connection_timeout"])
+    assert re.fullmatch(rf'service "a" \[{re.escape(where(d))}\]: client {re.escape(client)} was '
+                        r"ended by connection_timeout: \d+\.\d+ s, 5 bytes in, 5 out; its worker "
+                        r"was waiting for input", entry["MESSAGE"])
+    assert (entry["PRIORITY"], entry["PREFORKD_SOURCE"], entry["_PID"]) == ("4", client, *pids(d))
+    assert (entry["PREFORKD_BYTES_IN"], entry["PREFORKD_BYTES_OUT"]) == ("5", "5")
+    assert int(entry["PREFORKD_DURATION_USEC"]) >= 200000
 
 
 def test_a_worker_that_dies(logged, journal, ids):

@@ -51,8 +51,11 @@ def test_syntax(daemon, text, line, words):
 
 
 @pytest.mark.parametrize("key, value, words", [
-    ("workers", "many", '"many" is not right here; expected a number from 1'),
-    ("workers", "0", "expected a number from 1"),
+    ("workers", "many", '"many" is not right here; expected a number from 0'),
+    ("workers_max", "0", "expected a number from 1"),
+    ("allow", "10.0.0.1/8", "expected 10.0.0.0/8 for the network, or 10.0.0.1 for the one address"),
+    ("deny", "uid:nobody-of-that-name", 'there is no user "nobody-of-that-name" on this machine'),
+    ("rate", "fast", '"fast" is not right here; expected a rate as in 100/s'),
     ("idle_timeout", "soon", "a time as in"),
     ("listen", "tcp://nowhere", "tcp://nowhere"),
     ("listen", "tcp://no.such.host.invalid:7", "no.such.host.invalid"),

@@ -224,10 +224,11 @@ def test_an_upgrade_during_a_reload(daemon, programs, tmp_path):
     """It waits for its end."""
     door = tmp_path / "door"
     door.touch()
-    text = gate(programs, "a", TCP, workers=2, options={"enter_waits": door})
+    text = gate(programs, "a", TCP, workers=2, idle_timeout="1m",
+                options={"enter_waits": door})
     d = daemon(text)
     door.unlink()
-    d.write_config(text.replace('"2"', '"3"'))
+    d.write_config(text.replace('"2"', '"3"').replace('"1m"', '"2m"'))
     before = set(d.workers())
     order = start_ctl(d, "reload", "--json")
     wait_until("new ones", lambda: len(set(d.workers()) - before) >= 3)
@@ -247,7 +248,8 @@ def test_what_was_not_checked_is_checked(daemon, programs, tmp_path):
     """The program is replaced while the upgrade waits for a reload."""
     door, checked, go_on = (tmp_path / name for name in ("door", "checked", "go_on"))
     door.touch()
-    text = gate(programs, "a", TCP, workers=2, options={"enter_waits": door})
+    text = gate(programs, "a", TCP, workers=2, idle_timeout="1m",
+                options={"enter_waits": door})
     d = daemon(text)
     door.unlink()
     install_text(programs.preforkd, "\n".join(
@@ -256,7 +258,7 @@ def test_what_was_not_checked_is_checked(daemon, programs, tmp_path):
     order = start_ctl(d, "upgrade")
     wait_until("the check", checked.exists)
     before = set(d.workers())
-    d.write_config(text.replace('"2"', '"3"'))
+    d.write_config(text.replace('"2"', '"3"').replace('"1m"', '"2m"'))
     reloading = start_ctl(d, "reload")
     wait_until("new ones", lambda: len(set(d.workers()) - before) >= 3)
     go_on.touch()

@@ -313,6 +313,11 @@ def slow_program(machine):
     assert machine.exchange(TCP, b"") == b""
 
 
+def refused(machine):
+    start(machine, echo("echo", TCP, deny=["127.0.0.1"]))
+    assert machine.exchange(TCP, b"") == b""
+
+
 def cut_off(machine):
     start(machine, echo("echo", TCP, stop_timeout="300ms"))
     with machine.inside(hold, TCP), machine.inside(queue, TCP, b"waits"):
@@ -360,6 +365,7 @@ SCENES = {
     cannot_go_on: ["worker_failed", "recycle_failed"],
     program: ["program_said", "program_failed"],
     slow_program: ["program_timeout"],
+    refused: ["client_refused"],
     cut_off: ["worker_killed", "queue_cut"],
     no_process: ["fork_failed"],
     no_descriptors: ["descriptors_exhausted"],

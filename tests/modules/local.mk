@@ -12,11 +12,13 @@ check_LTLIBRARIES += \
 	tests/modules/exit_enter.la \
 	tests/modules/gate.la \
 	tests/modules/hello.la \
+	tests/modules/hoard.la \
 	tests/modules/no_symbol.la \
 	tests/modules/nothing.la \
 	tests/modules/open_fails.la \
 	tests/modules/opened.la \
 	tests/modules/slow_open.la \
+	tests/modules/stay.la \
 	tests/modules/upper.la \
 	tests/modules/wrong_abi.la
 
@@ -34,6 +36,8 @@ tests_modules_gate_la_SOURCES = tests/modules/gate.c
 tests_modules_gate_la_LDFLAGS = $(test_module_flags)
 tests_modules_hello_la_SOURCES = examples/hello.c
 tests_modules_hello_la_LDFLAGS = $(test_module_flags)
+tests_modules_hoard_la_SOURCES = tests/modules/hoard.c
+tests_modules_hoard_la_LDFLAGS = $(test_module_flags)
 tests_modules_no_symbol_la_SOURCES = tests/modules/no_symbol.c
 tests_modules_no_symbol_la_LDFLAGS = $(test_module_flags)
 tests_modules_nothing_la_SOURCES = tests/modules/nothing.c
@@ -42,6 +46,8 @@ tests_modules_open_fails_la_SOURCES = tests/modules/open_fails.c
 tests_modules_open_fails_la_LDFLAGS = $(test_module_flags)
 tests_modules_opened_la_SOURCES = tests/modules/opened.c
 tests_modules_opened_la_LDFLAGS = $(test_module_flags)
+tests_modules_stay_la_SOURCES = tests/modules/stay.c
+tests_modules_stay_la_LDFLAGS = $(test_module_flags)
 tests_modules_slow_open_la_SOURCES = tests/modules/slow_open.c
 tests_modules_slow_open_la_LDFLAGS = $(test_module_flags)
 tests_modules_upper_la_SOURCES = examples/upper.c

@@ -7,7 +7,8 @@ check_PROGRAMS += \
 	tests/unit/test_base_journal \
 	tests/unit/test_base_log \
 	tests/unit/test_base_log_loss \
-	tests/unit/test_base_parse
+	tests/unit/test_base_parse \
+	tests/unit/test_base_rules
 TESTS += \
 	tests/unit/test_base_address \
 	tests/unit/test_base_endpoint \
@@ -15,7 +16,8 @@ TESTS += \
 	tests/unit/test_base_journal \
 	tests/unit/test_base_log \
 	tests/unit/test_base_log_loss \
-	tests/unit/test_base_parse
+	tests/unit/test_base_parse \
+	tests/unit/test_base_rules
 
 tests_unit_test_base_address_SOURCES = tests/unit/test_base_address.c
 tests_unit_test_base_address_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
@@ -44,4 +46,8 @@ tests_unit_test_base_log_loss_LDADD = libbase.la $(CHECK_LIBS)
 tests_unit_test_base_parse_SOURCES = tests/unit/test_base_parse.c
 tests_unit_test_base_parse_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_base_parse_LDADD = libbase.la $(CHECK_LIBS)
+
+tests_unit_test_base_rules_SOURCES = tests/unit/test_base_rules.c
+tests_unit_test_base_rules_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_base_rules_LDADD = libbase.la $(CHECK_LIBS)
 endif
