@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: ISC
 # Not built by `make`: `make bench-programs`, then bench/run (bench/README).
-EXTRA_PROGRAMS = bench/bare bench/load bench/tiny
+EXTRA_PROGRAMS = bench/bare bench/burst bench/load bench/lookups bench/tiny
 bench_bare_SOURCES = bench/bare.c
+bench_burst_SOURCES = bench/burst.c
 bench_load_SOURCES = bench/load.c
 bench_load_LDADD = -lpthread
+bench_lookups_SOURCES = bench/lookups.c
+bench_lookups_LDADD = libbase.la
 bench_tiny_SOURCES = bench/tiny.c
 # Without the C library's start nothing sets up what the hardening and the sanitizers need.
 bench_tiny_CFLAGS = $(WARN_CFLAGS) -fno-stack-protector -fno-sanitize=all
@@ -11,5 +14,5 @@ bench_tiny_LDFLAGS = -all-static -nostartfiles
 CLEANFILES += $(EXTRA_PROGRAMS)
 EXTRA_DIST += bench/README bench/journal bench/run bench/upgrade
 
-bench-programs: bench/bare$(EXEEXT) bench/load$(EXEEXT) bench/tiny$(EXEEXT)
+bench-programs: bench/bare$(EXEEXT) bench/burst$(EXEEXT) bench/load$(EXEEXT) bench/lookups$(EXEEXT) bench/tiny$(EXEEXT)
 .PHONY: bench-programs
