@@ -30,9 +30,9 @@ static const char *name(char state)
 	}
 }
 
-const char *process_doing(pid_t pid)
+const char *process_stat(pid_t pid, char text[PROCESS_STAT_MAX])
 {
-	char path[64], text[512], *p;
+	char path[64], *p;
 	ssize_t n;
 	int fd;
 
@@ -40,10 +40,18 @@ const char *process_doing(pid_t pid)
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return NULL;
-	n = read(fd, text, sizeof(text) - 1);
+	n = read(fd, text, PROCESS_STAT_MAX - 1);
 	close(fd);
 	text[n > 0 ? n : 0] = '\0';
-	/* The name may hold brackets: its end is the last one. */
+	/* The name may hold spaces and brackets: its end is the last one. */
 	p = strrchr(text, ')');
-	return p && p[1] == ' ' ? name(p[2]) : NULL;
+	return p && p[1] == ' ' ? p + 2 : NULL;
+}
+
+const char *process_doing(pid_t pid)
+{
+	char text[PROCESS_STAT_MAX];
+	const char *fields = process_stat(pid, text);
+
+	return fields ? name(*fields) : NULL;
 }
