@@ -318,6 +318,19 @@ def refused(machine):
     assert machine.exchange(TCP, b"") == b""
 
 
+def overdue(machine):
+    start(machine, echo("echo", TCP, connection_timeout="200ms"))
+    with machine.inside(hold, TCP) as s:
+        assert s.recv(9) == b""
+
+
+def full(machine):
+    """Two have a client, the third waits until that was said."""
+    start(machine, echo("echo", TCP, workers_max=2, spare=1))
+    with machine.inside(hold, TCP), machine.inside(hold, TCP), machine.inside(queue, TCP, b"waits"):
+        entry(machine, "pool_full")
+
+
 def cut_off(machine):
     start(machine, echo("echo", TCP, stop_timeout="300ms"))
     with machine.inside(hold, TCP), machine.inside(queue, TCP, b"waits"):
@@ -366,6 +379,8 @@ SCENES = {
     program: ["program_said", "program_failed"],
     slow_program: ["program_timeout"],
     refused: ["client_refused"],
+    overdue: ["connection_timeout"],
+    full: ["pool_full"],
     cut_off: ["worker_killed", "queue_cut"],
     no_process: ["fork_failed"],
     no_descriptors: ["descriptors_exhausted"],
