@@ -98,7 +98,8 @@ static bool note_unknown(const cfg_t *cfg, const char *name)
 	return true;
 }
 
-static void on_error(cfg_t *cfg, const char *format, va_list ap)
+__attribute__((format(printf, 2, 0))) static void on_error(cfg_t *cfg, const char *format,
+							   va_list ap)
 {
 	char text[512];
 	va_list copy;

@@ -52,14 +52,14 @@ static int read_answer(int netlink)
 	ssize_t n = recv(netlink, &answer, sizeof(answer), MSG_DONTWAIT);
 	const size_t fixed = NLMSG_ALIGN(sizeof(struct unix_diag_msg));
 	struct unix_diag_rqlen length;
-	const struct rtattr *attribute;
+	struct rtattr *attribute;
 	size_t left;
 
 	if (n < (ssize_t)NLMSG_LENGTH(fixed) || answer.header.nlmsg_type != SOCK_DIAG_BY_FAMILY ||
 	    answer.header.nlmsg_len > (size_t)n)
 		return -1;
 	left = answer.header.nlmsg_len - NLMSG_LENGTH(fixed);
-	attribute = (const void *)(answer.bytes + NLMSG_LENGTH(fixed));
+	attribute = (void *)(answer.bytes + NLMSG_LENGTH(fixed));
 	for (; RTA_OK(attribute, left); attribute = RTA_NEXT(attribute, left)) {
 		if (attribute->rta_type != UNIX_DIAG_RQLEN ||
 		    RTA_PAYLOAD(attribute) < sizeof(length))

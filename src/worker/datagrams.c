@@ -32,11 +32,11 @@ struct exchange {
 		struct sockaddr_in6 in6;
 		struct sockaddr_un un;
 	} source, shown; /* as received, for the reply; unmapped, for people and handlers */
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) +
-			   CMSG_SPACE(sizeof(struct in_pktinfo)) +
-			   CMSG_SPACE(sizeof(struct timespec)) + CMSG_SPACE(sizeof(struct ucred))];
+	struct {
+		_Alignas(struct cmsghdr) char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) +
+						    CMSG_SPACE(sizeof(struct in_pktinfo)) +
+						    CMSG_SPACE(sizeof(struct timespec)) +
+						    CMSG_SPACE(sizeof(struct ucred))];
 	} control;
 	struct iovec iov;
 	struct msghdr msg;
