@@ -327,7 +327,7 @@ static size_t count_of_pool(const struct fresh *fresh, size_t left)
 static int make_crews(struct master *m, struct transaction *t, const struct fresh *fresh,
 		      const struct reload_step *steps, size_t count, struct error *err)
 {
-	t->crews = mem_new(count, sizeof(struct crew *));
+	t->crews = mem_new(count, sizeof(void *));
 	t->services = mem_new(count, sizeof(*t->services));
 	for (size_t i = 0, n; i < count; i += n) {
 		n = count_of_pool(&fresh[i], count - i);

@@ -16,8 +16,10 @@ static int hoard_serve(void *state, const struct preforkd_client *client)
 	ssize_t n = preforkd_read(client->fd, buffer, sizeof(buffer));
 
 	(void)state;
-	if (!more || n <= 0)
+	if (!more || n <= 0) {
+		free(more);
 		return -1;
+	}
 	memset(more, 'x', HOARD);
 	memcpy(more, &all, sizeof(all));
 	all = more;

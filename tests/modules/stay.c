@@ -28,7 +28,7 @@ static int stay(char what, int fd)
 		signal(SIGALRM, on_alarm);
 	while (what == 'l' && forever)
 		;
-	while (what == 's' || what == 'a')
+	while (what == 's' || what == 'a') /* NOLINT(bugprone-infinite-loop) */
 		pause();
 	while (what == 'w')
 		if (preforkd_write(fd, block, sizeof(block)) < 0)
