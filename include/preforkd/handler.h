@@ -118,13 +118,13 @@ static inline ssize_t preforkd_read(int fd, void *buffer, size_t size)
 	return n;
 }
 
-/* Writes all of it, again after a signal or a short write. Returns 0, or -1 with errno. */
-static inline int preforkd_write(int fd, const void *data, size_t size)
+/* send(2) of all of it, again after a signal or a short write. Returns 0, or -1 with errno. */
+static inline int preforkd_send(int fd, const void *data, size_t size, int flags)
 {
 	const char *p = (const char *)data;
 
 	while (size > 0) {
-		ssize_t n = send(fd, p, size, MSG_NOSIGNAL);
+		ssize_t n = send(fd, p, size, MSG_NOSIGNAL | flags);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -134,6 +134,21 @@ static inline int preforkd_write(int fd, const void *data, size_t size)
 		size -= (size_t)n;
 	}
 	return 0;
+}
+
+/* Writes all of it. Returns 0, or -1 with errno. */
+static inline int preforkd_write(int fd, const void *data, size_t size)
+{
+	return preforkd_send(fd, data, size, 0);
+}
+
+/*
+ * The same for the last of a reply, when serve() returns right after it: TCP sends it together with
+ * the end of the connection, one packet for two. Until then it may be kept back.
+ */
+static inline int preforkd_write_last(int fd, const void *data, size_t size)
+{
+	return preforkd_send(fd, data, size, MSG_MORE);
 }
 
 /* The value of an option, or fallback when it is not set. */

@@ -24,16 +24,15 @@ static int daytime_open(const struct preforkd_setup *setup, void **state, char *
 }
 
 /* Not strftime(3), whose names are those of the locale. */
-static size_t format_now(char *line)
+static size_t format_time(char *line, time_t when)
 {
 	static const char days[][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
 	static const char months[][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
 					 "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-	time_t now = time(NULL);
 	struct tm tm;
 	int n;
 
-	if (!gmtime_r(&now, &tm))
+	if (!gmtime_r(&when, &tm))
 		return 0;
 	n = snprintf(line, LINE_ROOM, "%s, %02d %s %04d %02d:%02d:%02d GMT\r\n", days[tm.tm_wday],
 		     tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min,
@@ -41,12 +40,22 @@ static size_t format_now(char *line)
 	return n < 0 || n >= LINE_ROOM ? 0 : (size_t)n;
 }
 
+/* A line is good for a second, and there may be thousands of clients in it. */
 static int daytime_serve(void *state, const struct preforkd_client *client)
 {
-	char line[LINE_ROOM];
+	static struct {
+		time_t second;
+		size_t size;
+		char line[LINE_ROOM];
+	} last;
+	time_t now = time(NULL);
 
 	(void)state;
-	return preforkd_write(client->fd, line, format_now(line));
+	if (now != last.second || last.size == 0) {
+		last.size = format_time(last.line, now);
+		last.second = now;
+	}
+	return preforkd_write_last(client->fd, last.line, last.size);
 }
 
 static ssize_t daytime_answer(void *state, const struct preforkd_datagram *datagram, void *reply,
@@ -56,7 +65,7 @@ static ssize_t daytime_answer(void *state, const struct preforkd_datagram *datag
 
 	(void)state;
 	(void)datagram;
-	return builtin_reply(reply, room, line, format_now(line));
+	return builtin_reply(reply, room, line, format_time(line, time(NULL)));
 }
 
 const struct preforkd_handler builtin_daytime = {

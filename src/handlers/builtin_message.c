@@ -76,7 +76,7 @@ static int message_serve(void *state, const struct preforkd_client *client)
 	if (n < 0)
 		return -1;
 	log_message(client->peer, client->peer_len, buffer, (size_t)n);
-	return preforkd_write(client->fd, reply_text, sizeof(reply_text) - 1);
+	return preforkd_write_last(client->fd, reply_text, sizeof(reply_text) - 1);
 }
 
 static ssize_t message_answer(void *state, const struct preforkd_datagram *datagram, void *reply,

@@ -214,7 +214,7 @@ static int qotd_serve(void *state, const struct preforkd_client *client)
 {
 	const struct quotation *quotation = choose(state);
 
-	return preforkd_write(client->fd, quotation->text, quotation->size);
+	return preforkd_write_last(client->fd, quotation->text, quotation->size);
 }
 
 static ssize_t qotd_answer(void *state, const struct preforkd_datagram *datagram, void *reply,

@@ -26,7 +26,7 @@ static int time_serve(void *state, const struct preforkd_client *client)
 
 	(void)state;
 	put_now(bytes);
-	return preforkd_write(client->fd, bytes, sizeof(bytes));
+	return preforkd_write_last(client->fd, bytes, sizeof(bytes));
 }
 
 static ssize_t time_answer(void *state, const struct preforkd_datagram *datagram, void *reply,

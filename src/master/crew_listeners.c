@@ -61,26 +61,59 @@ static void compose_address(struct crew *crew)
 		memcpy(crew->address + room - sizeof("..."), "...", sizeof("..."));
 }
 
+/*
+ * Whether the socket blocks is seen by all who share it. Workers that serve connections themselves
+ * want it not to (worker/ready.h), those of programs wait in accept(). What copies of a program
+ * have made of it stays until the last of them has gone, which may rely on it.
+ */
+static bool wants_blocking(const struct crew *crew, const struct listener *l)
+{
+	return l->endpoint.type == SOCK_DGRAM || crew->service->kind == HANDLER_EXEC ||
+	       crew_is_acceptor(crew);
+}
+
+/* The last of these pools, which is the newest, that has it; one with copies of a program goes
+ * before all others. What serves the clients of one that was adopted is not known. */
+static const struct crew *find_holder(struct crew *const *crews, size_t count,
+				      const struct crew *but, const struct listener *l,
+				      const struct crew *found)
+{
+	for (size_t i = 0; i < count; i++)
+		if (crews[i] && crews[i] != but && crew_holds(crews[i], l) &&
+		    (!crews[i]->adopted || crew_is_acceptor(crews[i])) &&
+		    !(found && crew_is_acceptor(found)))
+			found = crews[i];
+	return found;
+}
+
+static const struct crew *find_other(const struct crew *crew, const struct listener *l)
+{
+	const struct master *m = crew->master;
+	const struct transaction *t = m->transaction;
+	const struct crew *found = find_holder(m->crews, m->crew_count, crew, l, NULL);
+
+	return t && t->crews ? find_holder(t->crews, t->crew_count, crew, l, found) : found;
+}
+
 void crew_take_listeners(struct crew *crew, struct listener **listeners, size_t count)
 {
 	crew->listeners = listeners;
 	crew->listener_count = count;
 	compose_address(crew);
+	for (size_t i = 0; i < count && !crew->adopted; i++) {
+		const struct crew *other = find_other(crew, listeners[i]);
+
+		if (!other || !crew_is_acceptor(other))
+			listener_set_blocking(listeners[i], wants_blocking(crew, listeners[i]));
+	}
 }
 
-/* A program may have set O_NONBLOCK, which all see who share the socket; workers that took it over
- * wait in accept(). Not before the last copy has gone, which may rely on it. */
-static void leave_blocking(struct crew *crew, const struct listener *l)
+static void leave_blocking(const struct crew *crew, const struct listener *l)
 {
-	const struct master *m = crew->master;
+	const struct crew *other = l->users < 2 ? NULL : find_other(crew, l);
 
-	if (l->users < 2 || !crew_is_acceptor(crew))
-		return;
-	for (size_t i = 0; i < m->crew_count; i++)
-		if (m->crews[i] != crew && crew_is_acceptor(m->crews[i]) &&
-		    crew_holds(m->crews[i], l))
-			return;
-	listener_set_blocking(l);
+	if (other && !crew_is_acceptor(other))
+		listener_set_blocking(l, wants_blocking(other, l));
 }
 
 void crew_release_listeners(struct crew *crew)

@@ -207,12 +207,13 @@ int listener_listen(struct listener *l, const struct service_config *s, struct e
 	return 0;
 }
 
-void listener_set_blocking(const struct listener *l)
+void listener_set_blocking(const struct listener *l, bool blocking)
 {
 	int flags = fcntl(l->fd, F_GETFL);
+	int wanted = blocking ? flags & ~O_NONBLOCK : flags | O_NONBLOCK;
 
-	if (flags >= 0 && (flags & O_NONBLOCK))
-		fcntl(l->fd, F_SETFL, flags & ~O_NONBLOCK);
+	if (flags >= 0 && flags != wanted)
+		fcntl(l->fd, F_SETFL, wanted);
 }
 
 void listener_remove_path(struct listener *l)

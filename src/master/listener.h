@@ -49,8 +49,8 @@ bool listener_find_path(struct listener *listener);
 /* Sets what the service says on a socket that is already bound. */
 int listener_apply(struct listener *listener, const struct service_config *service,
 		   struct error *err);
-/* For who waits in accept(): takes back what a program may have set on it. */
-void listener_set_blocking(const struct listener *listener);
+/* For who waits in accept(), or does not: whatever a program may have set on it. */
+void listener_set_blocking(const struct listener *listener, bool blocking);
 /* listen(2), where the type wants it; again to change the backlog. */
 int listener_listen(struct listener *listener, const struct service_config *service,
 		    struct error *err);

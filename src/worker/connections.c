@@ -13,9 +13,9 @@
 #include "base/log.h"
 #include "board/write.h"
 #include "worker/admit.h"
-#include "worker/closing.h"
 #include "worker/loop.h"
 #include "worker/overtime.h"
+#include "worker/ready.h"
 #include "worker/refuse.h"
 #include "worker/stop.h"
 #include "worker/traffic.h"
@@ -54,9 +54,14 @@ static void log_connection(const struct preforkd_client *client, enum connection
  * with them. */
 #define ONE_OF_TWO static inline __attribute__((always_inline))
 
-/* `e`: the client counts until it can know that it was served; NULL: nobody counts. */
+/*
+ * `e`: the client counts until it can know that it was served; NULL: nobody counts. `keep`: what it
+ * still sends is to be read before its descriptor is closed. Unread input would turn the close into
+ * a reset, and a reset can eat the reply on its way.
+ */
 ONE_OF_TWO enum connection_field serve(const struct loop *loop,
-				       const struct preforkd_client *client, struct entrant *e)
+				       const struct preforkd_client *client, struct entrant *e,
+				       bool *keep)
 {
 	int result, errnum;
 
@@ -71,15 +76,15 @@ ONE_OF_TWO enum connection_field serve(const struct loop *loop,
 		return CONN_timed_out;
 	}
 	if (result == 0)
-		close_gently(client->fd);
+		*keep = shutdown(client->fd, SHUT_WR) == 0;
 	if (result >= 0)
 		return CONN_finished;
 	return errnum == EAGAIN ? CONN_timed_out : CONN_aborted_error;
 }
 
-/* Its descriptor is measured, and closed unless somebody else has it. */
-ONE_OF_TWO void end_connection(const struct loop *loop, const struct preforkd_client *client,
-			       enum connection_field outcome, uint64_t begin, bool keep)
+/* Returns the time. Its descriptor is measured, and closed unless it is kept. */
+ONE_OF_TWO uint64_t end_connection(const struct loop *loop, const struct preforkd_client *client,
+				   enum connection_field outcome, uint64_t begin, bool keep)
 {
 	struct log_about about;
 	uint64_t end;
@@ -97,6 +102,18 @@ ONE_OF_TWO void end_connection(const struct loop *loop, const struct preforkd_cl
 		about.duration_usec = end - begin;
 		log_connection(client, outcome, &about);
 	}
+	return end;
+}
+
+ONE_OF_TWO void serve_and_end(const struct loop *loop, const struct preforkd_client *client,
+			      struct entrant *e, uint64_t begin)
+{
+	bool keep = false;
+	enum connection_field outcome = serve(loop, client, e, &keep);
+	uint64_t end = end_connection(loop, client, outcome, begin, keep);
+
+	if (keep)
+		ready_keep(client->fd, end);
 }
 
 /* With access rules or limits. */
@@ -110,16 +127,14 @@ __attribute__((noinline)) static void serve_if_admitted(const struct loop *loop,
 
 	client->peer_len = e.len;
 	if (outcome == CONN_finished) {
-		outcome = serve(loop, client, &e);
-		end_connection(loop, client, outcome, begin, false);
+		serve_and_end(loop, client, &e, begin);
 		return;
 	}
 	/* While it was waited for. */
 	if (loop->limited && overtime_came())
 		outcome = CONN_timed_out;
 	refuse_send_off(loop, client->fd);
-	end_connection(loop, client, outcome, begin, true);
-	refuse_keep(client->fd);
+	ready_keep_refused(client->fd, end_connection(loop, client, outcome, begin, true));
 	refuse_tell(loop, &e, outcome);
 }
 
@@ -143,32 +158,36 @@ HOT static void serve_connection(struct loop *loop, int fd, union peer *peer, so
 	if (loop->admission)
 		serve_if_admitted(loop, &client, peer, begin);
 	else
-		end_connection(loop, &client, serve(loop, &client, NULL), begin, false);
+		serve_and_end(loop, &client, NULL, begin);
 }
 
 /* The next client. With access rules or limits: when it is time for one. */
 HOT static int take(struct loop *loop, union peer *peer, socklen_t *len)
 {
-	if (!loop->admission)
-		return accept4(loop->listener, &peer->any, len, SOCK_CLOEXEC);
-	admit_wait(loop, loop->listener);
-	return refuse_accept(loop->listener, &peer->any, len);
+	if (loop->admission)
+		admit_wait(loop, loop->listener);
+	return ready_accept(loop->listener, &peer->any, len);
 }
 
 /* First of the hot functions, and at the start of a page: together they fill just one. */
 HOT __attribute__((aligned(4096))) int loop_connections(struct loop *loop)
 {
 	union peer peer = {.any = {.sa_family = AF_UNSPEC}};
+	socklen_t len;
+	int fd;
 
 	while (!loop_ends(loop)) {
-		socklen_t len = sizeof(peer);
-		int fd = take(loop, &peer, &len);
+		len = sizeof(peer);
+		fd = take(loop, &peer, &len);
 
 		if (fd >= 0)
 			serve_connection(loop, fd, &peer, len);
 		else if (loop_failed(loop, "accept", errno) < 0)
 			break;
 	}
-	refuse_finish();
+	len = sizeof(peer);
+	if (stop_came() && (fd = ready_accept_last(&peer.any, &len)) >= 0)
+		serve_connection(loop, fd, &peer, len);
+	ready_finish();
 	return loop_ends(loop) || stop_came() ? 0 : -1;
 }

@@ -27,6 +27,7 @@ libworker_la_SOURCES = \
 	src/worker/proxy.c src/worker/proxy.h \
 	src/worker/proxy_receive.c \
 	src/worker/queued.c src/worker/queued.h \
+	src/worker/ready.c src/worker/ready.h \
 	src/worker/refuse.c src/worker/refuse.h \
 	src/worker/relay.c src/worker/relay.h \
 	src/worker/sandbox.c src/worker/sandbox.h \

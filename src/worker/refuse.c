@@ -1,28 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 #include <config.h>
 
-#include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "base/address.h"
 #include "base/log.h"
-#include "worker/lingering.h"
 #include "worker/refuse.h"
-
-/* Ends an accept() now and then while there is somebody to look after. Without SA_RESTART, and
- * blocked but in there, it disturbs no handler. */
-#define SIGNAL_TICK SIGIO
-#define TICK_NSEC   20000000
-
-static struct {
-	struct lingering lingering;
-	timer_t timer;
-	bool prepared, ticks;
-} refused = {.lingering = {.wake = -1}};
 
 /* ---- the message ---- */
 
@@ -74,93 +58,4 @@ void refuse_tell(const struct loop *loop, const struct entrant *e, enum connecti
 		snprintf(more, sizeof(more), "; %u such lines were not written", suppressed);
 	log_event(LOG_LEVEL_NOTICE, MESSAGE_client_refused, &about, "client %s%s: %s%s", peer, user,
 		  reason(outcome), more);
-}
-
-/* ---- those that have not ended yet ---- */
-
-static void on_tick(int signal)
-{
-	(void)signal;
-}
-
-static void prepare(void)
-{
-	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGNAL_TICK};
-	struct sigaction action = {.sa_handler = on_tick};
-	sigset_t tick;
-
-	refused.prepared = true;
-	sigemptyset(&tick);
-	sigaddset(&tick, SIGNAL_TICK);
-	sigprocmask(SIG_BLOCK, &tick, NULL);
-	sigemptyset(&action.sa_mask);
-	sigaction(SIGNAL_TICK, &action, NULL);
-	/* Without it they are looked after when the next client comes. */
-	refused.ticks = timer_create(CLOCK_MONOTONIC, &event, &refused.timer) == 0;
-}
-
-static void tick(bool on)
-{
-	const struct timespec every = {.tv_nsec = on ? TICK_NSEC : 0};
-	const struct itimerspec ticks = {.it_interval = every, .it_value = every};
-
-	if (refused.ticks)
-		timer_settime(refused.timer, 0, &ticks, NULL);
-}
-
-static void look(void)
-{
-	lingering_look(&refused.lingering, loop_now());
-	if (refused.lingering.count == 0)
-		tick(false);
-}
-
-void refuse_keep(int fd)
-{
-	struct lingering *l = &refused.lingering;
-	bool first = l->count == 0;
-
-	lingering_add_refused(l, fd, loop_now());
-	lingering_look(l, loop_now());
-	if (!first || l->count == 0)
-		return;
-	if (!refused.prepared)
-		prepare();
-	tick(true);
-}
-
-static void let_tick(int how)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGNAL_TICK);
-	sigprocmask(how, &set, NULL);
-}
-
-int refuse_accept(int listener, struct sockaddr *peer, socklen_t *len)
-{
-	int fd, errnum;
-
-	if (refused.lingering.count > 0)
-		look();
-	if (refused.lingering.count == 0)
-		return accept4(listener, peer, len, SOCK_CLOEXEC);
-	let_tick(SIG_UNBLOCK);
-	fd = accept4(listener, peer, len, SOCK_CLOEXEC);
-	errnum = errno;
-	let_tick(SIG_BLOCK);
-	errno = errnum;
-	return fd;
-}
-
-void refuse_finish(void)
-{
-	const struct timespec pause = {.tv_nsec = TICK_NSEC};
-
-	while (refused.lingering.count > 0) {
-		look();
-		if (refused.lingering.count > 0)
-			nanosleep(&pause, NULL);
-	}
 }

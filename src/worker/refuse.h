@@ -16,13 +16,4 @@ void refuse_send_off(const struct loop *loop, int fd);
 /* Says so in the log: once a second for a source, unless every connection is logged. */
 void refuse_tell(const struct loop *loop, const struct entrant *e, enum connection_field outcome);
 
-/* ---- for a worker that waits in accept() itself ---- */
-
-/* Takes over the descriptor of one that was sent off, until it has ended too. */
-void refuse_keep(int fd);
-/* As accept4(2) with SOCK_CLOEXEC; looks after those meanwhile. Fails with EINTR now and then. */
-int refuse_accept(int listener, struct sockaddr *peer, socklen_t *len);
-/* The worker leaves: they have their time. */
-void refuse_finish(void);
-
 #endif

@@ -40,6 +40,10 @@ static const int allowed[] = {
 	SCMP_SYS(getpeername),
 	SCMP_SYS(poll),
 	SCMP_SYS(ppoll),
+	SCMP_SYS(epoll_create1),
+	SCMP_SYS(epoll_ctl),
+	SCMP_SYS(epoll_wait),
+	SCMP_SYS(epoll_pwait),
 	/* the stop */
 	SCMP_SYS(dup),
 	SCMP_SYS(dup2),

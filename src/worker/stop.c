@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sysexits.h>
@@ -15,12 +16,14 @@
 static struct {
 	int listener;
 	int again; /* another descriptor of it, or -1 */
+	int epoll; /* waited in before accept(), or -1 */
 	int dead;
 	volatile sig_atomic_t came;
-} stop = {-1, -1, -1, 0}; /* not zeroes: so it lies on a page that a worker writes anyway */
+} stop = {-1, -1, -1, -1, 0}; /* not zeroes: so it lies on a page that a worker writes anyway */
 
 static void on_stop(int signal)
 {
+	struct epoll_event hangup = {.events = EPOLLHUP};
 	int saved = errno;
 
 	(void)signal;
@@ -28,6 +31,9 @@ static void on_stop(int signal)
 		dup3(stop.dead, stop.again, O_CLOEXEC);
 	stop.came = 1;
 	dup3(stop.dead, stop.listener, O_CLOEXEC);
+	/* Nobody is at its other end, and it says so. */
+	if (stop.epoll >= 0)
+		epoll_ctl(stop.epoll, EPOLL_CTL_ADD, stop.dead, &hangup);
 	errno = saved;
 }
 
@@ -117,6 +123,11 @@ int stop_prepare(int listener, struct error *err)
 void stop_second(int again)
 {
 	stop.again = again;
+}
+
+void stop_wake(int epoll)
+{
+	stop.epoll = epoll;
 }
 
 void stop_arm(void)

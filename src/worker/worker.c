@@ -17,6 +17,7 @@
 #include "worker/overtime.h"
 #include "worker/prestart.h"
 #include "worker/program.h"
+#include "worker/ready.h"
 #include "worker/sandbox.h"
 #include "worker/stop.h"
 #include "worker/worker.h"
@@ -84,6 +85,11 @@ static int prepare_stop(const struct worker_job *job, struct error *err)
 			    : stop_prepare(job->listener, err);
 }
 
+static int prepare_to_wait(const struct worker_job *job, struct error *err)
+{
+	return job->program || job->type == SOCK_DGRAM ? 0 : ready_open(job->listener, err);
+}
+
 static int serve(struct loop *loop)
 {
 	const struct worker_job *job = loop->job;
@@ -109,7 +115,7 @@ _Noreturn void worker_run(const struct worker_job *job)
 		give_up(job, &err);
 	master = map_master(job, &err);
 	if (!master || (job->sandbox == SANDBOX_STRICT && sandbox_enter(&err) < 0) ||
-	    enter(job, &err) < 0)
+	    enter(job, &err) < 0 || prepare_to_wait(job, &err) < 0)
 		give_up(job, &err);
 	log_follow_level(&master->log_level);
 	loop_prepare(&loop, job, master);

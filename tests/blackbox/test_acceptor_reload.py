@@ -16,9 +16,12 @@ from look import cpu_seconds, is_gone, pool, pools, wait_gone
 from support import Clients, free_port, sockets, unchanged, workers
 
 
-def echo(*listen, name="a", count=2):
+BUILTIN, EXEC = "builtin = echo", 'exec = {"/bin/cat"}'
+
+
+def echo(*listen, name="a", count=2, by=BUILTIN):
     return service(*listen, name=name, workers=count).split("    acceptor", maxsplit=1)[0] + \
-        f"    builtin = echo\n    workers = {count}\n}}\n"
+        f"    {by}\n    workers = {count}\n}}\n"
 
 
 def rewrite(d, text):
@@ -179,8 +182,10 @@ def test_under_another_name_the_socket_stays(daemon):
 # ---- kinds
 
 
-def test_to_a_builtin_and_back(daemon, tmp_path):
-    """Copies leave the socket not blocking, whose workers wait in accept()."""
+@pytest.mark.parametrize("by", [BUILTIN, EXEC])
+def test_to_workers_and_back(daemon, tmp_path, by):
+    """Copies leave the socket not blocking. Workers of programs wait in accept(), those with a
+    handler of their own before it."""
     address = f"tcp://127.0.0.1:{free_port()}"
     other = f"unix://{tmp_path}/s"
     d = daemon(service(address, other))
@@ -191,11 +196,12 @@ def test_to_a_builtin_and_back(daemon, tmp_path):
     with Clients(address, 2) as clients, Clients(other, 1) as more:
         for _ in range(5):
             before = set(d.workers())
-            assert "2 replaced" in rewrite(d, echo(address, other))
+            assert "2 replaced" in rewrite(d, echo(address, other, by=by))
             wait_gone(before)
             clients.more(10)
             more.more(10)
-            wait_until("it blocks again", lambda: not does_not_block(d.pid, fd))
+            wait_until("it is as they want it",
+                       lambda: does_not_block(d.pid, fd) == (by == BUILTIN))
             assert len(workers(d)) == 4
             before = set(d.workers())
             assert "1 replaced" in rewrite(d, service(address, other))
@@ -205,13 +211,14 @@ def test_to_a_builtin_and_back(daemon, tmp_path):
     assert len(copies(d)) == 2
 
 
-def test_workers_do_not_spin_while_copies_leave(daemon):
+@pytest.mark.parametrize("by", [BUILTIN, EXEC])
+def test_workers_do_not_spin_while_copies_leave(daemon, by):
     """The socket does not block until the last copy has gone, which has a client that stays."""
     address = f"tcp://127.0.0.1:{free_port()}"
     d = daemon(service(address, workers=1))
     s, copy = hold(address)
     fd = socket_of(d, copy)
-    rewrite(d, echo(address))
+    rewrite(d, echo(address, by=by))
     new = {w["pid"] for w in workers(d)}
     for _ in range(20):
         assert exchange(address, b"hello") == b"hello"
@@ -221,7 +228,7 @@ def test_workers_do_not_spin_while_copies_leave(daemon):
     assert sum(cpu_seconds(pid) for pid in new) - before < 0.2
     let_go(s)
     wait_end(copy)
-    wait_until("it blocks again", lambda: not does_not_block(d.pid, fd))
+    wait_until("it is as they want it", lambda: does_not_block(d.pid, fd) == (by == BUILTIN))
     assert exchange(address, b"hello") == b"hello"
     assert d.stop() == 0
 
@@ -239,9 +246,9 @@ def test_workers_serve_on_when_an_acceptor_in_their_place_fails(daemon, tmp_path
         clients.more(20)
     assert {w["pid"] for w in workers(d)} == before
     worker = min(before)
-    [fd] = [fd for fd, what in descriptors_of(worker).items()
-            if what in set(descriptors_of(max(before)).values()) and what.startswith("socket:")]
-    wait_until("it blocks again", lambda: not does_not_block(worker, fd))
+    [fd, _] = [fd for fd, what in descriptors_of(worker).items()
+               if what in set(descriptors_of(max(before)).values()) and what.startswith("socket:")]
+    wait_until("it does not block, as they want it", lambda: does_not_block(worker, fd))
     assert exchange(address, b"hello") == b"hello"
 
 

@@ -345,6 +345,7 @@ def test_no_descriptors(logged, journal, ids):
     with hold(where(d)):
         hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)[1]
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, hard))
+    connect(where(d)).close()
     entry = journal.wait(MESSAGE_ID=ids["descriptors_exhausted"])
     assert "accept: Too many open files" in entry["MESSAGE"]
     assert (entry["PREFORKD_SERVICE"], entry["_PID"]) == ("a", pid)

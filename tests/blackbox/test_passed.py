@@ -430,11 +430,12 @@ def test_idle_timeout_holds_all_the_same(manage):
         assert client.recv(1) == b""
 
 
-def test_workers_block(manage):
-    """systemd's sockets come with O_NONBLOCK; accept() would spin."""
+def test_workers_of_datagrams_block(manage):
+    """systemd's sockets come with O_NONBLOCK; recvmsg() would spin. Workers of connections wait
+    before accept()."""
     d = manage(service("a", "systemd://web") + service("u", "systemd://dns"), ("web", TCP),
                ("dns", "udp://127.0.0.1:0"))
-    assert not any(flags(s) & os.O_NONBLOCK for _, s in d.units)
+    assert [bool(flags(s) & os.O_NONBLOCK) for _, s in d.units] == [True, False]
 
 
 def test_mode_and_owner_of_a_path_are_the_units(manage, tmp_path):

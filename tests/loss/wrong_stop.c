@@ -75,6 +75,11 @@ void stop_second(int again)
 	(void)again;
 }
 
+void stop_wake(int epoll)
+{
+	(void)epoll;
+}
+
 void stop_arm(void)
 {
 	sigset_t none;
