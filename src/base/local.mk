@@ -6,6 +6,7 @@ libbase_la_SOURCES = \
 	src/base/endpoint.c \
 	src/base/error.c src/base/error.h \
 	src/base/fd.c src/base/fd.h \
+	src/base/histogram.c src/base/histogram.h \
 	src/base/hot.h \
 	src/base/journal.c src/base/journal.h \
 	src/base/log.c src/base/log.h \
@@ -18,4 +19,5 @@ libbase_la_SOURCES = \
 	src/base/rule_parse.c \
 	src/base/rules.c src/base/rules.h \
 	src/base/siphash.c src/base/siphash.h \
+	src/base/socket_diag.c src/base/socket_diag.h \
 	src/base/title.c src/base/title.h

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sysexits.h>
 
 #include "base/log.h"
@@ -43,4 +44,11 @@ char *mem_format(const char *format, ...)
 	n = vasprintf(&text, format, ap);
 	va_end(ap);
 	return check(n < 0 ? NULL : text);
+}
+
+bool mem_has_room(size_t size)
+{
+	void *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return map != MAP_FAILED && munmap(map, size) == 0;
 }

@@ -7,6 +7,7 @@
 #ifndef BASE_MEM_H
 #define BASE_MEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Zeroed. */
@@ -16,5 +17,7 @@ void *mem_grow(void *old, size_t count, size_t size) __attribute__((returns_nonn
 char *mem_text(const char *text) __attribute__((returns_nonnull, malloc));
 char *mem_format(const char *format, ...)
 	__attribute__((returns_nonnull, malloc, format(printf, 1, 2)));
+/* Whether there is so much just now: to refuse a work instead of ending in the middle of it. */
+bool mem_has_room(size_t size);
 
 #endif

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/process.h"
@@ -54,4 +55,13 @@ const char *process_doing(pid_t pid)
 	const char *fields = process_stat(pid, text);
 
 	return fields ? name(*fields) : NULL;
+}
+
+bool process_is_stopped(pid_t child)
+{
+	siginfo_t info = {.si_pid = 0};
+
+	/* Of a child of another user the kernel tells this even where /proc hides it. */
+	return waitid(P_PID, (id_t)child, &info, WSTOPPED | WNOHANG | WNOWAIT) == 0 &&
+	       info.si_pid == child;
 }

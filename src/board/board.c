@@ -2,6 +2,7 @@
 /* What is on the board. */
 #include <config.h>
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -85,6 +86,17 @@ void board_pool_set_handler(struct board *board, int pool, const char *handler)
 	snprintf(board->master->pools[pool].handler, BOARD_NAME_MAX, "%s", handler);
 }
 
+/* Zeroes, and no memory. Its workers are gone. */
+static void forget_times(struct board *board, int index)
+{
+	struct pool_times *times = &board->workers->times[index];
+	off_t at = (off_t)((char *)times - (char *)board->workers);
+
+	if (fallocate(board->workers_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at,
+		      sizeof(*times)) < 0)
+		memset(times, 0, sizeof(*times));
+}
+
 void board_pool_close(struct board *board, int index)
 {
 	struct pool_record *pool = &board->master->pools[index];
@@ -96,8 +108,20 @@ void board_pool_close(struct board *board, int index)
 	}
 	for (size_t f = 0; f < POOL_FIELDS; f++)
 		atomic_store_explicit(&pool->values[f], 0, RELAXED);
+	atomic_store_explicit(&pool->inode, 0, RELAXED);
 	atomic_store_explicit(&pool->used, 0, RELAXED);
 	seq_write_end(&pool->seq);
+	forget_times(board, index);
+}
+
+void board_pool_set_inode(struct board *board, int pool, uint64_t inode)
+{
+	atomic_store_explicit(&board->master->pools[pool].inode, inode, RELAXED);
+}
+
+struct times *board_pool_times(struct board *board, int pool, int slot)
+{
+	return &board->workers->times[pool].shards[slot % TIMES_SHARDS];
 }
 
 unsigned board_pools_release_unclaimed(struct board *board, const bool claimed[BOARD_POOLS])

@@ -68,6 +68,11 @@ unsigned board_pools_release_unclaimed(struct board *board, const bool claimed[B
 void board_pool_set(struct board *board, int pool, enum pool_field field, uint64_t value);
 void board_pool_add(struct board *board, int pool, enum pool_field field, uint64_t count);
 
+/* Of its listening socket, by which readers ask the kernel; 0: none to ask of. */
+void board_pool_set_inode(struct board *board, int pool, uint64_t inode);
+/* Where the workers of a slot add how long connections took. */
+struct times *board_pool_times(struct board *board, int pool, int slot);
+
 /* Marks a UDP port as ours, so that no datagram worker feeds a loop. */
 void board_udp_port(struct board *board, unsigned port, int ours);
 

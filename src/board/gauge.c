@@ -55,6 +55,11 @@ struct gauge_reading gauge_read(struct gauge *g)
 	return r;
 }
 
+uint32_t gauge_begun(const struct gauge *g)
+{
+	return (uint32_t)(atomic_load(&g->flow) >> 32);
+}
+
 void gauge_set_low(struct gauge *g, unsigned low)
 {
 	atomic_store(&g->low, low);

@@ -31,6 +31,8 @@ struct gauge *gauge_map(size_t count);
 void gauge_reset(struct gauge *gauge, unsigned low);
 /* The least number begins anew. */
 struct gauge_reading gauge_read(struct gauge *gauge);
+/* Clients begun, without that. */
+uint32_t gauge_begun(const struct gauge *gauge);
 void gauge_set_low(struct gauge *gauge, unsigned low);
 /* From now on the worker that takes the last spare says so. Returns false when that has happened
  * since `seen` was read. */

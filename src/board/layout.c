@@ -77,6 +77,7 @@ uint64_t board_layout_hash(void)
 		sizeof(struct pool_record),
 		offsetof(struct pool_record, totals),
 		offsetof(struct pool_record, values),
+		offsetof(struct pool_record, inode),
 		sizeof(struct verdict),
 		sizeof(struct master_head),
 		offsetof(struct master_file, started_usec),
@@ -87,6 +88,8 @@ uint64_t board_layout_hash(void)
 		offsetof(struct master_file, pools),
 		offsetof(struct master_file, owners),
 		sizeof(struct master_file),
+		sizeof(struct pool_times),
+		offsetof(struct board_file, times),
 		sizeof(struct board_file),
 	};
 	uint64_t hash = UINT64_C(14695981039346656037);

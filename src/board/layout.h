@@ -22,6 +22,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/histogram.h"
+
 #define BOARD_MASTER_FILE  "master"
 #define BOARD_WORKERS_FILE "board"
 #define BOARD_MAGIC        UINT32_C(0x6b726670) /* "pfrk" */
@@ -121,6 +123,7 @@ struct pool_record {
 	char handler[BOARD_NAME_MAX];
 	board_u64 totals[CONNECTION_FIELDS]; /* of workers that are gone */
 	board_u64 values[POOL_FIELDS];
+	board_u64 inode; /* of its listening socket; 0: none, or several */
 } __attribute__((aligned(64)));
 
 /* The results that preforkctl waits for. */
@@ -221,10 +224,25 @@ struct master_file {
 };
 static_assert(offsetof(struct master_file, head) == 0, "the head is the same for ever");
 
+/* How long connections took, from accept() to their end, and how long they had waited for it in the
+ * kernel's queue, in microseconds. */
+enum times_kind { TIMES_CONNECTION, TIMES_WAIT, TIMES_KINDS };
+#define TIMES_SHARDS 4
+
+/* Several workers add to the same one, not all to one: as many CPUs can do so at once. */
+struct times {
+	board_u64 counts[TIMES_KINDS][HISTOGRAM_BUCKETS];
+} __attribute__((aligned(64)));
+/* Whole pages: those of a pool that is gone are given back. */
+struct pool_times {
+	struct times shards[TIMES_SHARDS];
+} __attribute__((aligned(4096)));
+
 /* The file `board`. */
 struct board_file {
 	struct board_header header;
 	struct slot slots[BOARD_SLOTS];
+	struct pool_times times[BOARD_POOLS];
 };
 
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "the board needs lock-free 64-bit atomics");

@@ -320,7 +320,29 @@ bool board_read_pool(const struct board_reader *reader, uint32_t index, struct p
 		moved = seq_read_retry(&pool->seq, seq);
 	}
 	view->torn = view->torn || moved;
+	view->queued = view->values[POOL_queued];
+	view->queue_limit = view->values[POOL_queue_limit];
+	view->inode = atomic_load_explicit(&pool->inode, RELAXED);
 	return true;
+}
+
+static void sum_times(const struct pool_times *times, enum times_kind kind, struct histogram *to)
+{
+	memset(to, 0, sizeof(*to));
+	for (unsigned b = 0; b < HISTOGRAM_BUCKETS; b++) {
+		for (unsigned s = 0; s < TIMES_SHARDS; s++)
+			to->counts[b] +=
+				atomic_load_explicit(&times->shards[s].counts[kind][b], RELAXED);
+		to->sum += to->counts[b] * histogram_value(b);
+	}
+}
+
+void board_read_times(const struct board_reader *reader, uint32_t index, struct pool_view *view)
+{
+	const struct pool_times *times = &reader->workers->times[index % BOARD_POOLS];
+
+	sum_times(times, TIMES_CONNECTION, &view->times);
+	sum_times(times, TIMES_WAIT, &view->waits);
 }
 
 void board_read_instance(const struct board_reader *reader, struct instance_view *view)

@@ -36,7 +36,12 @@ struct pool_view {
 	uint64_t values[POOL_FIELDS];
 	uint64_t connections[CONNECTION_FIELDS]; /* of workers that are gone, and of those of now */
 	uint64_t idle, busy;                     /* workers by what they say they do */
+	uint64_t queued, queue_limit;            /* in the kernel; UINT64_MAX: not known */
+	uint64_t inode;                          /* of the listening socket, or 0 */
 	bool torn; /* a writer was in the way for every try: the numbers may not add up */
+	/* Microseconds; the sums are as exact as the buckets. board_read_times() */
+	struct histogram times; /* of connections that were served, from accept to end */
+	struct histogram waits; /* in the accept queue, of those whose wait is known */
 };
 
 struct worker_view {
@@ -107,6 +112,7 @@ uint32_t board_pool_count(const struct board_reader *reader);
 bool board_read_pool(const struct board_reader *reader, uint32_t index, struct pool_view *view);
 uint32_t board_worker_count(const struct board_reader *reader);
 bool board_read_worker(const struct board_reader *reader, uint32_t index, struct worker_view *view);
+void board_read_times(const struct board_reader *reader, uint32_t index, struct pool_view *view);
 void board_read_ledgers(const struct board_reader *reader, struct ledgers_view *view);
 /* RUNTIMEDIR/INSTANCE, or $XDG_RUNTIME_DIR/preforkd/INSTANCE for a user other than root. Returns 0,
  * or -1 with err. */

@@ -56,6 +56,33 @@ HOT void slot_begin(struct slot *slot, const struct sockaddr *peer, socklen_t le
 	gauge_take();
 }
 
+/* Where a thread's own things are: as in gauge.c. */
+static _Thread_local struct times *own_times;
+
+void times_use(struct times *times)
+{
+	own_times = times;
+}
+
+HOT static void note_time(enum times_kind kind, uint64_t usec)
+{
+	if (own_times)
+		atomic_fetch_add_explicit(&own_times->counts[kind][histogram_bucket(usec)], 1,
+					  RELAXED);
+}
+
+void times_waited(uint64_t usec)
+{
+	note_time(TIMES_WAIT, usec);
+}
+
+/* A refusal is over at once, and says nothing about how long serving takes. */
+static inline bool was_served(enum connection_field outcome)
+{
+	return outcome == CONN_finished || outcome == CONN_timed_out ||
+	       outcome == CONN_aborted_error;
+}
+
 HOT void slot_end(struct slot *slot, enum connection_field outcome, uint64_t now_usec)
 {
 	uint64_t since = atomic_load_explicit(&slot->since_usec, RELAXED);
@@ -65,6 +92,8 @@ HOT void slot_end(struct slot *slot, enum connection_field outcome, uint64_t now
 	bump(&slot->values[CONN_busy_usec], now_usec - since);
 	set_state(slot, SLOT_IDLE, now_usec);
 	seq_write_end(&slot->seq);
+	if (was_served(outcome))
+		note_time(TIMES_CONNECTION, now_usec - since);
 	gauge_give();
 }
 

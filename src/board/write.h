@@ -33,6 +33,10 @@ unsigned slot_count_tag(const struct slot *slot, size_t index, const struct mast
 /* How many idle workers of this service come before that of the slot, at most `most`. */
 uint64_t slot_count_idle_before(const struct slot *slot, size_t index,
 				const struct master_file *master, uint64_t most);
+/* Where this process adds how long connections took; NULL: nowhere. */
+void times_use(struct times *times);
+/* A client has waited so long in the kernel's queue. */
+void times_waited(uint64_t usec);
 void slot_leaving(struct slot *slot);
 void slot_count(struct slot *slot, enum connection_field field);
 

@@ -96,17 +96,27 @@ bool listener_is_empty(const struct listener *l)
 	return poll(&p, 1, 0) <= 0 || !(p.revents & POLLIN);
 }
 
-int listener_queue(const struct listener *l)
+int listener_read_queue(const struct listener *l, int *limit)
 {
 	struct tcp_info info;
 	socklen_t len = sizeof(info);
 
 	if (!listener_is_inet(l) && l->endpoint.type != SOCK_DGRAM)
-		return unix_queue(l->fd);
+		return unix_queue(l->fd, limit);
 	if (l->endpoint.type != SOCK_STREAM ||
-	    getsockopt(l->fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
+	    getsockopt(l->fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 ||
+	    info.tcpi_state != TCP_LISTEN)
 		return -1;
+	/* What a listening socket shows there. */
+	*limit = (int)info.tcpi_sacked;
 	return (int)info.tcpi_unacked;
+}
+
+int listener_queue(const struct listener *l)
+{
+	int limit;
+
+	return listener_read_queue(l, &limit);
 }
 
 bool listener_port_is_fixed(const struct listener *l)
