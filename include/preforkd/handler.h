@@ -36,6 +36,9 @@ extern "C" {
 #define PREFORKD_REFUSE_LOOPS 0x1u
 /* Never answer a datagram with more than 512 bytes: the source may be forged. */
 #define PREFORKD_SMALL_REPLIES 0x2u
+/* serve() waits for nothing: it reads nothing, writes a kilobyte at most and returns. Others are
+ * then not woken for clients that this one will have served before they look. */
+#define PREFORKD_PROMPT 0x4u
 
 /* One `key = "value"` of the service's options section. */
 struct preforkd_option {

@@ -3,6 +3,8 @@
 #ifndef MASTER_ADMISSION_H
 #define MASTER_ADMISSION_H
 
+#include <stdio.h>
+
 #include "config/config.h"
 #include "master/listener.h"
 #include "worker/job.h"
@@ -21,7 +23,18 @@ struct crew_admission {
 int admission_open(struct master *m, struct crew_admission *admission,
 		   const struct service_config *service, const struct listener *listener,
 		   struct error *err);
+/* Memory that its workers will share for that, at most. */
+size_t admission_size(const struct service_config *service);
 void admission_close(struct master *m, struct crew_admission *admission);
+/* ---- through an upgrade: what it knows of sources ---- */
+
+/* A line "sources" for each service. */
+void admission_save(const struct master *m, FILE *out);
+/* Returns 0, or -1 with errno. */
+int admission_set_inheritable(const struct master *m, bool yes);
+/* What follows that word: returns 0, or -1: it makes no sense. Held until admission_loaded(). */
+int admission_take(struct master *m, const char *line);
+void admission_loaded(struct master *m);
 /* Whether the children that are forked from now on share the sources. */
 void admission_hand_down(const struct crew_admission *admission, bool yes);
 

@@ -27,6 +27,7 @@ struct worker {
 	sd_event_source *child;
 	unsigned epoch; /* the crew's, when it was forked */
 	bool ready, leaving, killed;
+	bool stuck; /* idle, and does not take clients: it was stopped */
 	bool late;  /* killed, because its client stayed for longer than connection_timeout */
 	bool ended; /* a copy: what it has started has not, and has its pipe and its name */
 	uint64_t forked_usec;
@@ -77,7 +78,10 @@ struct crew {
 	struct gauge *gauge;     /* of a pool that may grow; else NULL */
 	int gauge_off;           /* from what the slots say, when it was last held against them */
 	uint64_t check_usec;     /* when to do so, or POOL_NEVER */
-	sd_event_source *watch;  /* while it has no worker: the first client */
+	struct pool_stall stall;
+	unsigned stuck;               /* workers */
+	bool stalls;                  /* for want of them a client waits */
+	sd_event_source *watch;       /* while it has no worker: the first client */
 	sd_event_source *queue_watch; /* see queue_watch.h */
 	bool came;                    /* it has */
 	struct log_limit full_said, plan_said;
@@ -123,6 +127,8 @@ void crew_resize(struct crew *crew, const struct service_config *service);
 void crew_follow_size(struct crew *crew, const struct crew *before);
 /* Starts and lets go what the policy says. Returns when to look again. */
 uint64_t crew_follow_policy(struct crew *crew, uint64_t now);
+/* Whether clients wait, once in a second: beside idle workers those may stand still. */
+void crew_see_queue(struct crew *crew, bool waits);
 /* A worker ended; its slot is still there. */
 void crew_count_end(const struct worker *worker, uint64_t now);
 /* Whether it has a worker; if not, one is started with the next step. */
@@ -173,6 +179,10 @@ char *crew_fingerprint(const struct service_config *service);
 char *crew_socket_names(const struct service_config *service);
 /* Takes them and their array over, and composes the address. */
 void crew_take_listeners(struct crew *crew, struct listener **listeners, size_t count);
+/* Shows on the board how many clients wait. */
+void crew_show_queue(struct crew *crew);
+/* What its workers wait in. Returns 0, or -1 with err. */
+int crew_open_listeners(struct crew *crew, struct error *err);
 void crew_release_listeners(struct crew *crew);
 bool crew_holds(const struct crew *crew, const struct listener *listener);
 /* Of those that are drained: how many have clients in the queue. With `alone` only those that no

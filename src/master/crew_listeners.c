@@ -108,6 +108,15 @@ void crew_take_listeners(struct crew *crew, struct listener **listeners, size_t 
 	}
 }
 
+int crew_open_listeners(struct crew *crew, struct error *err)
+{
+	for (size_t i = 0; i < crew->listener_count; i++)
+		if (!wants_blocking(crew, crew->listeners[i]) &&
+		    listener_open_ready(crew->listeners[i], err) < 0)
+			return -1;
+	return 0;
+}
+
 static void leave_blocking(const struct crew *crew, const struct listener *l)
 {
 	const struct crew *other = l->users < 2 ? NULL : find_other(crew, l);
@@ -146,6 +155,24 @@ size_t crew_count_waiting(const struct crew *crew, bool alone)
 			count += !listener_is_empty(l);
 	}
 	return count;
+}
+
+void crew_show_queue(struct crew *crew)
+{
+	uint64_t queued = 0, most = 0;
+	int limit = 0;
+
+	for (size_t i = 0; i < crew->listener_count; i++) {
+		int queue = listener_read_queue(crew->listeners[i], &limit);
+
+		queued = queue < 0 || queued == UINT64_MAX ? UINT64_MAX : queued + (unsigned)queue;
+		most += (unsigned)limit;
+	}
+	board_pool_set(&crew->master->board, crew->board, POOL_queued, queued);
+	board_pool_set(&crew->master->board, crew->board, POOL_queue_limit,
+		       queued == UINT64_MAX ? UINT64_MAX : most);
+	crew_see_queue(crew,
+		       queued == UINT64_MAX ? !listener_is_empty(crew->listeners[0]) : queued > 0);
 }
 
 /* ---- closing ---- */

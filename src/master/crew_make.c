@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 
 #include "base/mem.h"
@@ -75,6 +76,16 @@ static void mark_udp_ports(struct crew *crew, bool ours)
 	crew->marked = ours;
 }
 
+/* For readers, to ask the kernel for its queue. */
+static void show_listener(const struct crew *crew)
+{
+	struct stat st;
+	bool one = crew->listener_count == 1 && crew->listeners[0]->endpoint.type != SOCK_DGRAM &&
+		   fstat(crew->listeners[0]->fd, &st) == 0;
+
+	board_pool_set_inode(&crew->master->board, crew->board, one ? st.st_ino : 0);
+}
+
 /* The last step of making one; frees it where that fails. */
 static struct crew *enter_board(struct crew *crew, struct error *err)
 {
@@ -86,6 +97,8 @@ static struct crew *enter_board(struct crew *crew, struct error *err)
 		return NULL;
 	}
 	mark_udp_ports(crew, true);
+	show_listener(crew);
+	crew_show_queue(crew);
 	/* Without it workers judge more roughly. */
 	(void)queue_watch_start(crew);
 	return crew;
@@ -111,8 +124,8 @@ struct crew *crew_new(struct master *m, struct held_config *held,
 			      .report = -1};
 	crew_take_listeners(crew, listeners, count);
 	crew->title = mem_format("preforkd: %s [%s]", service->name, crew->address);
-	if (crew_open_size(crew, err) < 0 || open_handler(crew, err) < 0 ||
-	    crew_open_overdue(crew, err) < 0 ||
+	if (crew_open_listeners(crew, err) < 0 || crew_open_size(crew, err) < 0 ||
+	    open_handler(crew, err) < 0 || crew_open_overdue(crew, err) < 0 ||
 	    admission_open(m, &crew->admission, service, crew->listeners[0], err) < 0) {
 		crew_free(crew);
 		return NULL;

@@ -11,9 +11,9 @@
 #include "base/log.h"
 #include "board/gauge.h"
 #include "master/copy.h"
-#include "master/crew.h"
+#include "master/crew_load.h"
 
-/* When a worker has died, what the gauge says is held against the slots so much later. */
+/* Where nobody can be asked to tell, it is looked now and then. */
 #define CHECK_USEC UINT64_C(1000000)
 /* How often one line is said. */
 #define PLAN_EVERY_USEC UINT64_C(1000000)
@@ -82,7 +82,7 @@ void crew_resize(struct crew *crew, const struct service_config *service)
 {
 	crew->settings = settings_of(crew, service);
 	if (crew->gauge)
-		gauge_set_low(crew->gauge, pool_low(&crew->settings));
+		gauge_set_low(crew->gauge, pool_low(&crew->settings) + crew->stuck);
 }
 
 static unsigned count_busy(const struct crew *crew)
@@ -112,92 +112,6 @@ bool crew_has_worker(struct crew *crew)
 	return false;
 }
 
-static unsigned room(const struct crew *crew)
-{
-	const struct master *m = crew->master;
-	uint64_t total = m->workers_total ? m->workers_total : BOARD_SLOTS;
-
-	return total > m->worker_count ? (unsigned)(total - m->worker_count) : 0;
-}
-
-/* ---- the gauge ---- */
-
-static unsigned count_idle(const struct crew *crew)
-{
-	const struct board *board = &crew->master->board;
-	unsigned idle = 0;
-
-	for (size_t i = 0; i < crew->worker_count; i++)
-		idle += board_slot_state(board, crew->workers[i]->slot) == SLOT_IDLE;
-	return idle;
-}
-
-/* Who counts and is killed in the middle leaves it wrong. Only what is the same at two looks is
- * believed: in between two steps of a worker the two differ for a moment. */
-static uint64_t check_gauge(struct crew *crew, const struct gauge_reading *seen, uint64_t now)
-{
-	int off;
-
-	if (now < crew->check_usec)
-		return crew->check_usec;
-	off = (int)count_idle(crew) - (int)seen->idle;
-	if (off != 0 && off == crew->gauge_off) {
-		gauge_correct(crew->gauge, off);
-		off = 0;
-	}
-	crew->gauge_off = off;
-	crew->check_usec = off ? now + CHECK_USEC : POOL_NEVER;
-	return crew->check_usec;
-}
-
-void crew_count_end(const struct worker *w, uint64_t now)
-{
-	struct crew *crew = w->crew;
-	const struct board *board = &crew->master->board;
-	uint64_t since = board_slot_since(board, w->slot);
-	enum slot_state state = board_slot_state(board, w->slot);
-
-	if (since <= now && since > crew->master->last_client)
-		crew->master->last_client = since;
-	if (!crew->gauge || state == SLOT_LEAVING)
-		return;
-	if (state == SLOT_IDLE)
-		gauge_correct(crew->gauge, -1);
-	crew->check_usec = now + CHECK_USEC;
-}
-
-/* The kernel is asked only when it matters. */
-static unsigned count_queued(const struct crew *crew, const struct gauge_reading *seen)
-{
-	const struct listener *l = crew->listeners[0];
-	int queued;
-
-	if (seen->idle >= pool_low(&crew->settings) || (crew->watch && !crew->came))
-		return 0;
-	queued = listener_queue(l);
-	if (queued > 0)
-		return (unsigned)queued;
-	return listener_is_empty(l) ? 0 : 1;
-}
-
-/* Whether more run than can, the master not counted. Where that is not told, none does. */
-static bool is_short_of_cpu(const struct crew *crew, const struct gauge_reading *seen)
-{
-	const struct master *m = crew->master;
-	char text[64];
-	unsigned running;
-	ssize_t n;
-
-	if (seen->idle >= pool_low(&crew->settings) || m->loadavg < 0)
-		return false;
-	n = pread(m->loadavg, text, sizeof(text) - 1, 0);
-	if (n <= 0)
-		return false;
-	text[n] = '\0';
-	/* NOLINTNEXTLINE(cert-err34-c): the kernel wrote it */
-	return sscanf(text, "%*s %*s %*s %u/", &running) == 1 && running > m->cpus;
-}
-
 /* ---- the client of a pool without idle workers ---- */
 
 static int on_client(sd_event_source *source, int fd, uint32_t events, void *userdata)
@@ -212,7 +126,7 @@ static int on_client(sd_event_source *source, int fd, uint32_t events, void *use
 	return 0;
 }
 
-/* Returns when to look again: now and then, where nobody can be asked to tell. */
+/* Returns when to look again. */
 static uint64_t watch(struct crew *crew, uint64_t now)
 {
 	if (!crew->watch && sd_event_add_io(crew->master->event, &crew->watch,
@@ -377,16 +291,8 @@ uint64_t crew_follow_policy(struct crew *crew, uint64_t now)
 	uint64_t next = POOL_NEVER;
 
 	crew->settings.max_starting = max_starting(crew);
-	if (crew->gauge) {
-		seen = gauge_read(crew->gauge);
-		next = check_gauge(crew, &seen, now);
-		load = (struct pool_load){.idle = seen.idle,
-					  .least = seen.least,
-					  .begun = seen.begun,
-					  .queued = count_queued(crew, &seen),
-					  .room = room(crew),
-					  .short_of_cpu = is_short_of_cpu(crew, &seen)};
-	}
+	if (crew->gauge)
+		next = crew_read_load(crew, now, &seen, &load);
 	plan = pool_plan(&crew->settings, &crew->counts, crew->gauge ? &load : NULL, &crew->history,
 			 &crew->health, now);
 	tell_plan(crew, &plan, &load);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include "base/mem.h"
 #include "config/config.h"
 #include "master/listener.h"
+#include "worker/ready.h"
 
 /* __SO_ACCEPTCON, as /proc/net/unix shows it. */
 #define UNIX_LISTENS 0x10000UL
@@ -115,6 +117,7 @@ static struct listener *listener_new(const struct endpoint *endpoint)
 	struct listener *l = mem_new(1, sizeof(*l));
 
 	l->users = 1;
+	l->ready = -1;
 	l->endpoint = *endpoint;
 	endpoint_format(endpoint, l->configured);
 	return l;
@@ -207,6 +210,19 @@ int listener_listen(struct listener *l, const struct service_config *s, struct e
 	return 0;
 }
 
+int listener_open_ready(struct listener *l, struct error *err)
+{
+	struct epoll_event event = {.events = READY_EVENTS};
+
+	if (l->ready >= 0)
+		return 0;
+	l->ready = epoll_create1(EPOLL_CLOEXEC);
+	if (l->ready >= 0 && epoll_ctl(l->ready, EPOLL_CTL_ADD, l->fd, &event) == 0)
+		return 0;
+	fd_close(&l->ready);
+	return listener_failed(l, "epoll", err);
+}
+
 void listener_set_blocking(const struct listener *l, bool blocking)
 {
 	int flags = fcntl(l->fd, F_GETFL);
@@ -233,6 +249,7 @@ void listener_release(struct listener *l)
 	/* What is in the FD store goes on without us. */
 	if (!l->stored)
 		listener_remove_path(l);
+	fd_close(&l->ready);
 	if (!l->passed)
 		fd_close(&l->fd);
 	free(l->stored);

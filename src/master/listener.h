@@ -15,13 +15,14 @@ struct service_config;
 
 struct listener {
 	int fd;
-	unsigned users;                    /* pools that hold it */
-	bool listening;                    /* listen() was called; datagram sockets need none */
-	bool draining;                     /* new clients are kept out */
-	bool passed;                       /* by a .socket unit, which keeps it */
-	char *stored;                      /* its name in the FD store, or NULL */
-	struct endpoint endpoint;          /* as configured */
-	struct endpoint bound;             /* with the port that the kernel chose */
+	int ready;                /* epoll(7) that its workers wait in, or -1; see worker/ready.h */
+	unsigned users;           /* pools that hold it */
+	bool listening;           /* listen() was called; datagram sockets need none */
+	bool draining;            /* new clients are kept out */
+	bool passed;              /* by a .socket unit, which keeps it */
+	char *stored;             /* its name in the FD store, or NULL */
+	struct endpoint endpoint; /* as configured */
+	struct endpoint bound;    /* with the port that the kernel chose */
 	char configured[ADDRESS_TEXT_MAX]; /* both as text */
 	char address[ADDRESS_TEXT_MAX];
 	bool tells_destination; /* each datagram comes with the address it was sent to */
@@ -49,6 +50,8 @@ bool listener_find_path(struct listener *listener);
 /* Sets what the service says on a socket that is already bound. */
 int listener_apply(struct listener *listener, const struct service_config *service,
 		   struct error *err);
+/* For workers that do not wait in accept(): makes what they wait in. Returns 0, or -1 with err. */
+int listener_open_ready(struct listener *listener, struct error *err);
 /* For who waits in accept(), or does not: whatever a program may have set on it. */
 void listener_set_blocking(const struct listener *listener, bool blocking);
 /* listen(2), where the type wants it; again to change the backlog. */
@@ -69,6 +72,8 @@ void listener_reopen(struct listener *listener);
 bool listener_is_empty(const struct listener *listener);
 /* Connections in the accept queue, or -1 where the kernel does not tell. */
 int listener_queue(const struct listener *listener);
+/* The same, with how many it takes. */
+int listener_read_queue(const struct listener *listener, int *limit);
 bool listener_port_is_fixed(const struct listener *listener);
 /*
  * True when accepted sockets come with the idle_timeout of the service: TCP copies SO_RCVTIMEO and

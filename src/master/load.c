@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "handlers/instance.h"
 #include "handlers/table.h"
+#include "master/admission.h"
 #include "master/load.h"
 
 /* Of a socket that systemd passed only the look-up told what it is. */
@@ -112,4 +113,15 @@ struct config *load_unpack(const char *bytes, size_t size, struct error_list *er
 	if (!config && errors->count == 0)
 		error_list_add(errors, EX_SOFTWARE, "the load of the configuration crashed");
 	return config;
+}
+
+bool load_fits(const char *bytes, size_t size)
+{
+	struct error_list errors = {0};
+	const struct config *config = load_unpack(bytes, size, &errors);
+	size_t room = 2 * size + LOAD_ROOM;
+
+	for (size_t i = 0; config && i < config->service_count; i++)
+		room += admission_size(&config->services[i]);
+	return !config || mem_has_room(room);
 }

@@ -17,5 +17,11 @@ struct config *load_config(const struct options *options, const struct passed *p
  */
 char *load_pack(const struct options *options, const struct passed *passed, size_t *size);
 struct config *load_unpack(const char *bytes, size_t size, struct error_list *errors);
+/* In the child, where it harms nobody: whether the master will have the memory for these. One that
+ * got none would end. */
+bool load_fits(const char *bytes, size_t size);
+
+/* What the master takes for a load beside the configuration. */
+#define LOAD_ROOM ((size_t)1 << 20)
 
 #endif

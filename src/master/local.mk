@@ -11,6 +11,7 @@ libmaster_la_SOURCES = \
 	src/master/copy_notify.c src/master/copy_notify.h \
 	src/master/crew.c src/master/crew.h \
 	src/master/crew_listeners.c \
+	src/master/crew_load.c src/master/crew_load.h \
 	src/master/crew_make.c \
 	src/master/crew_size.c \
 	src/master/idle.c src/master/idle.h \
@@ -46,5 +47,7 @@ libmaster_la_SOURCES = \
 libmaster_la_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)
 preforkd_SOURCES = src/master/main.c
 preforkd_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)
+# builtin_status.so asks for it.
+preforkd_LDFLAGS = $(AM_LDFLAGS) -Wl,--export-dynamic-symbol=handler_board
 preforkd_LDADD = libmaster.la libconfig.la libworker.la libhandlers.la libboard.la libbase.la \
 	$(SYSTEMD_LIBS) $(CONFUSE_LIBS) $(SECCOMP_LIBS)

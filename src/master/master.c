@@ -172,7 +172,12 @@ static int on_wake(sd_event_source *source, int fd, uint32_t events, void *userd
 
 static int on_status(sd_event_source *source, uint64_t usec, void *userdata)
 {
-	notify_status(userdata);
+	struct master *m = userdata;
+
+	for (size_t i = 0; i < m->crew_count; i++)
+		if (m->crews[i]->state == CREW_SERVING)
+			crew_show_queue(m->crews[i]);
+	notify_status(m);
 	sd_event_source_set_time(source, usec + STATUS_USEC);
 	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 	return 0;
@@ -251,7 +256,7 @@ int master_add_sources(struct master *m)
 		r = strangers_add(m);
 	if (r >= 0)
 		r = notify_open(m);
-	if (r >= 0 && m->notify)
+	if (r >= 0)
 		r = sd_event_add_time_relative(m->event, &source, CLOCK_MONOTONIC, STATUS_USEC,
 					       100000, on_status, m);
 	return r;

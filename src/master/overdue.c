@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/wait.h>
 #include <sysexits.h>
 
 #include "base/address.h"
@@ -166,15 +165,6 @@ static void tell_end(const struct worker *w, const struct client *c, uint64_t no
 		  (int)w->pid, doing ? doing : "had not let it go");
 }
 
-/* A worker of programs never stands still but for that; of its own children the kernel tells. */
-static bool is_stopped(pid_t pid)
-{
-	siginfo_t info = {.si_pid = 0};
-
-	return waitid(P_PID, (id_t)pid, &info, WSTOPPED | WNOHANG | WNOWAIT) == 0 &&
-	       info.si_pid == pid;
-}
-
 /* Returns when to look at it again. */
 static uint64_t attend(struct worker *w, const struct client *c, uint64_t now)
 {
@@ -187,7 +177,8 @@ static uint64_t attend(struct worker *w, const struct client *c, uint64_t now)
 		w->late_usec = now + (itself ? PROGRAM_GRACE_USEC : GRACE_USEC);
 		if (!itself)
 			alarm_worker(w, c->number);
-	} else if (now >= w->late_usec && itself && !is_stopped(w->pid)) {
+	} else if (now >= w->late_usec && itself && !process_is_stopped(w->pid)) {
+		/* Unless it was stopped it has ended its program by now, or is about to. */
 		w->late_usec = now + PROGRAM_GRACE_USEC;
 	} else if (now >= w->late_usec) {
 		tell_end(w, c, now);

@@ -177,6 +177,14 @@ struct pool_plan pool_plan(const struct pool_settings *s, const struct pool_coun
 	return plan;
 }
 
+bool pool_stalls(struct pool_stall *stall, bool waits, uint32_t begun)
+{
+	bool stalls = waits && stall->waited && stall->begun == begun;
+
+	*stall = (struct pool_stall){.waited = waits, .begun = begun};
+	return stalls;
+}
+
 void pool_failed(struct pool_health *health, uint64_t now, uint32_t random)
 {
 	uint64_t pause = BACKOFF_FIRST;

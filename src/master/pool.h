@@ -98,6 +98,12 @@ enum pool_reason {
 #define POOL_REASONS 10
 extern const char *const pool_reason_names[POOL_REASONS];
 
+/* Whether somebody waits, from one look to the next, of once in a second; zeroed at first. */
+struct pool_stall {
+	bool waited;
+	uint32_t begun; /* clients taken then */
+};
+
 struct pool_plan {
 	unsigned start;
 	unsigned retire;    /* old workers to tell */
@@ -120,6 +126,9 @@ unsigned pool_low(const struct pool_settings *settings);
 struct pool_plan pool_plan(const struct pool_settings *settings, const struct pool_counts *counts,
 			   const struct pool_load *load, const struct pool_history *history,
 			   const struct pool_health *health, uint64_t now);
+
+/* True: clients wait, and nobody took one since the look before. Idle workers do not see them. */
+bool pool_stalls(struct pool_stall *stall, bool waits, uint32_t begun);
 
 /* A worker died before its first connection, or fork failed: 100 ms, doubled each time up to 30 s,
  * with a quarter of jitter from `random`. */

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "board/board.h"
+#include "handlers/board_access.h"
 #include "master/copy.h"
 #include "master/crew.h"
 #include "worker/worker.h"
@@ -61,11 +62,14 @@ static void fill_job(struct worker_job *job, const struct crew *crew)
 		.master = getpid(),
 		.death_signal = SIGTERM,
 		.listener = l->fd,
+		.ready = l->ready,
 		.type = l->endpoint.type,
 		.gate = crew->gate,
 		.report = crew->report,
 		.wake = m->wake[1],
 		.gauge = crew->gauge,
+		.slots = crew->master->board.workers,
+		.give_board = handler_give_board,
 		.board = m->board.readonly_fd,
 		.answers = -1,
 		.pktinfo = listener_tells_destination(l),
@@ -168,6 +172,7 @@ static int fork_one(struct crew *crew, struct worker_job *job, struct newborn *n
 	}
 	job->slot = &crew->master->board.workers->slots[n->slot];
 	job->slot_index = (size_t)n->slot;
+	job->times = board_pool_times(&crew->master->board, crew->board, n->slot);
 	job->recycle_after = n->recycle_after;
 	job->recycle_memory = n->recycle_memory;
 	n->pid = fork_for(crew);

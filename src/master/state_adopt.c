@@ -132,6 +132,11 @@ static int take_passed(struct state *s, const char *line)
 	return 0;
 }
 
+static int take_sources(struct state *s, const char *line)
+{
+	return admission_take(s->m, line);
+}
+
 static int take_end(struct state *s, const char *line)
 {
 	(void)line;
@@ -143,14 +148,23 @@ static const struct {
 	const char *word;
 	int (*take)(struct state *s, const char *line);
 } lines[] = {
-	{"version ", take_version},         {"nofile ", take_nofile},
-	{"generation ", take_generation},   {"log_level ", take_log_level},
-	{"exit_idle ", take_exit_idle},     {"again ", take_again},
-	{"answers ", take_answers},         {"board ", take_board},
-	{"verdict ", take_verdict},         {"passed ", take_passed},
-	{"listener ", state_take_listener}, {"crew ", state_take_crew},
-	{"acceptor ", state_take_acceptor}, {"copy ", state_take_copy},
-	{"worker ", state_take_worker},     {"end", take_end},
+	{"version ", take_version},
+	{"nofile ", take_nofile},
+	{"generation ", take_generation},
+	{"log_level ", take_log_level},
+	{"exit_idle ", take_exit_idle},
+	{"again ", take_again},
+	{"answers ", take_answers},
+	{"board ", take_board},
+	{"verdict ", take_verdict},
+	{"passed ", take_passed},
+	{"listener ", state_take_listener},
+	{"crew ", state_take_crew},
+	{"acceptor ", state_take_acceptor},
+	{"copy ", state_take_copy},
+	{"worker ", state_take_worker},
+	{"sources ", take_sources},
+	{"end", take_end},
 };
 
 static int take_line(struct state *s, const char *line)

@@ -36,6 +36,7 @@ static void put_master(FILE *out, const struct master *m)
 		if (!m->passed.items[i].stored)
 			fprintf(out, "passed %d %s\n", m->passed.items[i].fd,
 				m->passed.items[i].name);
+	admission_save(m, out);
 }
 
 static void put_listener(FILE *out, const struct listener *l)
@@ -104,7 +105,7 @@ static int keep_all_open(struct master *m, bool open, struct error *err)
 	/* What a module left open must not pile up with each upgrade. */
 	if (open)
 		close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
-	status = board_set_inheritable(&m->board, open, err);
+	status = board_set_inheritable(&m->board, open, err) | admission_set_inheritable(m, open);
 
 	for (int i = 0; i < 2 && status == 0; i++)
 		status = keep_open(m->wake[i], open) | keep_open(m->answers[i], open);

@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "master/admission.h"
 #include "master/copy.h"
 #include "master/idle.h"
 #include "master/left_over.h"
@@ -103,6 +104,8 @@ void transaction_conclude(struct master *m, enum transaction_kind kind, int code
 	}
 	if (!initial)
 		publish_result(m, kind, code, text);
+	if (!code)
+		admission_loaded(m);
 	/* What is to be said then was said: STOPPING. */
 	if (m->stopping)
 		return;
@@ -311,6 +314,8 @@ static int load_in_child(struct master *m, int out)
 	size_t size;
 	char *bytes = load_pack(m->options, &m->passed, &size);
 
+	if (!load_fits(bytes, size))
+		return EX_OSERR;
 	return fd_write_all(out, bytes, size) < 0 ? EX_OSERR : 0;
 }
 
@@ -322,6 +327,8 @@ static struct config *loaded(const struct child_result *result, struct error_lis
 	if (result->late)
 		error_list_add(errors, EX_TEMPFAIL,
 			       "the load of the configuration took longer than 60 s");
+	else if (result->code == CLD_EXITED && result->status == EX_OSERR)
+		error_list_add(errors, EX_OSERR, "the load of the configuration: out of memory");
 	else if (result->code != CLD_EXITED || result->status != 0)
 		error_list_add(errors, EX_SOFTWARE, "the load of the configuration crashed: it %s",
 			       child_describe(result, how, sizeof(how)));
@@ -357,7 +364,10 @@ static void begin_load(struct master *m, enum transaction_kind kind)
 
 	board_set_state(&m->board, MASTER_RELOADING);
 	notify_reloading(m);
-	t->loader = child_start(m, load_in_child, on_loaded, LOAD_LIMIT_USEC, &err);
+	if (!mem_has_room(LOAD_ROOM))
+		error_set(&err, EX_OSERR, "out of memory");
+	else
+		t->loader = child_start(m, load_in_child, on_loaded, LOAD_LIMIT_USEC, &err);
 	if (!t->loader)
 		transaction_abort(m, err.code, err.text);
 }

@@ -221,12 +221,20 @@ static enum connection_field apply_limits(const struct loop *loop, struct entran
 	return CONN_finished;
 }
 
+static bool waited_too_long(const struct loop *loop, const struct entrant *e)
+{
+	uint64_t waited = queued_for(loop, e);
+
+	times_waited(waited);
+	return waited > rules_of(loop)->queue_timeout_usec;
+}
+
 static enum connection_field decide(const struct loop *loop, struct entrant *e)
 {
 	const struct admission *a = rules_of(loop);
 	enum connection_field outcome = CONN_finished;
 
-	if (a->queue_timeout_usec && queued_for(loop, e) > a->queue_timeout_usec)
+	if (a->queue_timeout_usec && waited_too_long(loop, e))
 		return CONN_refused_queue;
 	/* Before a proxy says that it is another's. */
 	if (is_user(e->peer) && wants_user(a))

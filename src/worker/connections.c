@@ -15,6 +15,7 @@
 #include "worker/admit.h"
 #include "worker/loop.h"
 #include "worker/overtime.h"
+#include "worker/queued.h"
 #include "worker/ready.h"
 #include "worker/refuse.h"
 #include "worker/stop.h"
@@ -138,6 +139,14 @@ __attribute__((noinline)) static void serve_if_admitted(const struct loop *loop,
 	refuse_tell(loop, &e, outcome);
 }
 
+/* A system call for each client would be one too many. */
+#define SAMPLE_EVERY 16
+
+__attribute__((noinline)) static void sample_wait(int fd)
+{
+	times_waited(queued_told(fd));
+}
+
 HOT static void serve_connection(struct loop *loop, int fd, union peer *peer, socklen_t len)
 {
 	uint64_t begin = loop_now();
@@ -155,6 +164,8 @@ HOT static void serve_connection(struct loop *loop, int fd, union peer *peer, so
 	if (loop->limited)
 		overtime_begin(fd, client.number, begin);
 	slot_begin(loop->slot, client.peer, client.peer_len, begin);
+	if (loop->samples_wait && client.number % SAMPLE_EVERY == 1)
+		sample_wait(fd);
 	if (loop->admission)
 		serve_if_admitted(loop, &client, peer, begin);
 	else
@@ -166,28 +177,23 @@ HOT static int take(struct loop *loop, union peer *peer, socklen_t *len)
 {
 	if (loop->admission)
 		admit_wait(loop, loop->listener);
-	return ready_accept(loop->listener, &peer->any, len);
+	return ready_accept(&peer->any, len);
 }
 
 /* First of the hot functions, and at the start of a page: together they fill just one. */
 HOT __attribute__((aligned(4096))) int loop_connections(struct loop *loop)
 {
 	union peer peer = {.any = {.sa_family = AF_UNSPEC}};
-	socklen_t len;
-	int fd;
 
 	while (!loop_ends(loop)) {
-		len = sizeof(peer);
-		fd = take(loop, &peer, &len);
+		socklen_t len = sizeof(peer);
+		int fd = take(loop, &peer, &len);
 
 		if (fd >= 0)
 			serve_connection(loop, fd, &peer, len);
 		else if (loop_failed(loop, "accept", errno) < 0)
 			break;
 	}
-	len = sizeof(peer);
-	if (stop_came() && (fd = ready_accept_last(&peer.any, &len)) >= 0)
-		serve_connection(loop, fd, &peer, len);
 	ready_finish();
 	return loop_ends(loop) || stop_came() ? 0 : -1;
 }

@@ -62,6 +62,7 @@ struct worker_job {
 
 	/* descriptors, all open in the master at the fork; everything else is closed */
 	int listener;
+	int ready;    /* epoll(7) that the workers of a listener share; -1: none */
 	int type;     /* SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM */
 	int gate;     /* read once before the first accept; -1: none */
 	int report;   /* where a failure before readiness is told; -1: in the log */
@@ -73,6 +74,11 @@ struct worker_job {
 	struct slot *slot;
 	size_t slot_index;
 	struct gauge *gauge; /* of a pool that may grow; else NULL */
+	struct times *times;
+	const struct board_file *slots; /* all of them, to look at */
+	/* Gives handlers the board to read; the worker knows of no handler but its own. */
+	void (*give_board)(const struct master_file *master, const struct board_file *workers,
+			   int master_fd);
 
 	const struct preforkd_handler *handler;
 	void *state;                   /* what its open() returned */

@@ -15,11 +15,13 @@ libworker_la_SOURCES = \
 	src/worker/overtime.c src/worker/overtime.h \
 	src/worker/prestart.c src/worker/prestart.h \
 	src/worker/prestart_program.c src/worker/prestart_program.h \
+	src/worker/prestart_session.c src/worker/prestart_session.h \
 	src/worker/program.h \
 	src/worker/program_child.c \
 	src/worker/program_client.c src/worker/program_client.h \
 	src/worker/program_datagram.c src/worker/program_datagram.h \
 	src/worker/program_environment.c \
+	src/worker/program_errand.c src/worker/program_errand.h \
 	src/worker/program_group.c \
 	src/worker/program_loop.c \
 	src/worker/program_start.c src/worker/program_start.h \
@@ -32,6 +34,7 @@ libworker_la_SOURCES = \
 	src/worker/relay.c src/worker/relay.h \
 	src/worker/sandbox.c src/worker/sandbox.h \
 	src/worker/sources.c src/worker/sources.h \
+	src/worker/sources_memory.c \
 	src/worker/sources_queue.c src/worker/sources_table.h \
 	src/worker/stop.c src/worker/stop.h \
 	src/worker/traffic.c src/worker/traffic.h \

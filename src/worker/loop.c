@@ -12,6 +12,7 @@
 #include "board/write.h"
 #include "worker/loop.h"
 #include "worker/memory.h"
+#include "worker/queued.h"
 #include "worker/stop.h"
 
 #define LOG_EVERY_USEC UINT64_C(60000000)
@@ -79,6 +80,13 @@ static bool asks_queue(const struct worker_job *job)
 	       domain == AF_UNIX;
 }
 
+/* With queue_timeout each is measured anyway. */
+static bool samples_wait(const struct worker_job *job)
+{
+	return !(job->admission && job->admission->queue_timeout_usec) &&
+	       queued_is_told(job->listener, job->type);
+}
+
 void loop_prepare(struct loop *loop, const struct worker_job *job, const struct master_file *master)
 {
 	*loop = (struct loop){
@@ -93,6 +101,7 @@ void loop_prepare(struct loop *loop, const struct worker_job *job, const struct 
 		.set_timeout = job->idle_timeout_usec != 0,
 		.limited = job->connection_timeout_usec != 0,
 		.log = job->log_connections,
+		.samples_wait = samples_wait(job),
 		.job = job,
 		.admission = job->admission,
 		.asks_queue = asks_queue(job),

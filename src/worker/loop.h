@@ -19,6 +19,7 @@ struct loop {
 	int listener;
 	int type;
 	bool set_timeout, limited, log; /* limited: by connection_timeout */
+	bool samples_wait;              /* the kernel tells how long a client has waited */
 	const struct worker_job *job;
 	const struct master_file *master; /* read-only */
 	uint64_t last;                    /* leave after so many; UINT64_MAX: never */

@@ -8,9 +8,11 @@
 #include "worker/loop.h"
 #include "worker/overtime.h"
 #include "worker/program_client.h"
+#include "worker/queued.h"
 
-void program_client_begin(struct program_client *c, const struct worker_job *job)
+void program_client_begin(struct program_client *c, const struct loop *loop)
 {
+	const struct worker_job *job = loop->job;
 	struct ucred who = {.uid = (uid_t)-1};
 	socklen_t size = sizeof(who);
 
@@ -20,6 +22,8 @@ void program_client_begin(struct program_client *c, const struct worker_job *job
 	if (c->peer.any.sa_family == AF_INET6)
 		c->peer_len = address_unmap(&c->peer.any, c->peer_len);
 	slot_begin(job->slot, &c->peer.any, c->peer_len, c->begun_usec);
+	if (loop->samples_wait)
+		times_waited(queued_told(c->fd));
 	if (c->peer.any.sa_family == AF_UNIX &&
 	    getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0)
 		slot_set_uid(job->slot, who.uid);

@@ -24,7 +24,7 @@ struct program_client {
 };
 
 /* fd, peer and peer_len are those of accept(2). Allocates nothing. */
-void program_client_begin(struct program_client *c, const struct worker_job *job);
+void program_client_begin(struct program_client *c, const struct loop *loop);
 /* Closes it, unless somebody took it over: -1. `about` has the bytes, where they are known. */
 void program_client_end(const struct program_client *c, const struct worker_job *job,
 			enum connection_field outcome, struct log_about *about);

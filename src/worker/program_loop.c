@@ -6,191 +6,21 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <netinet/in.h>
-#include <poll.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/address.h"
 #include "base/fd.h"
 #include "board/write.h"
 #include "worker/admit.h"
 #include "worker/closing.h"
-#include "worker/lingering.h"
-#include "worker/program.h"
-#include "worker/program_client.h"
-#include "worker/proxy.h"
+#include "worker/program_errand.h"
 #include "worker/refuse.h"
 #include "worker/stop.h"
 #include "worker/traffic.h"
-
-/* What the child did; on memory that both see, whatever clone() made. */
-struct errand {
-	atomic_bool taken; /* a client */
-	bool stopped;
-	const char *failed; /* the call that did, and its errno */
-	int error;
-	struct program_client client; /* whose descriptor is in the table that is shared until the
-					 execve */
-	struct proxy_local local;     /* what the client is connected to; len 0: not known yet */
-	struct entrant entrant;
-	enum connection_field outcome; /* CONN_finished, or why it is not served */
-};
-
-struct programs {
-	struct loop *loop;
-	const struct worker_job *job;
-	struct supervisor supervisor;
-	struct program_environment environment;
-	struct errand *errand;
-	struct proxy_local local; /* the listener's, where it is that of every client; len 0: each
-				     has one of its own */
-	struct lingering lingering;
-	int ready; /* epoll_wait(2) for the listener; -1: the child waits in accept(2) */
-	int again; /* the listener once more; -1 with that */
-	pid_t self;
-	void *stack;
-};
-
-/* ---- in the child ---- */
-
-static int fail(struct errand *e, const char *call, int errnum)
-{
-	e->failed = call;
-	e->error = errnum;
-	return 1;
-}
-
-static bool accepts(int listener, struct program_client *c)
-{
-	c->peer_len = sizeof(c->peer);
-	c->fd = accept4(listener, &c->peer.any, &c->peer_len, SOCK_CLOEXEC);
-	return c->fd >= 0;
-}
-
-/*
- * accept(2) wakes those who wait in it strictly in turn; here the same few are preferred, whose
- * caches are warm. The signals are open only while it waits.
- */
-static void wait_for_client(const struct programs *p)
-{
-	struct epoll_event event;
-	sigset_t none;
-
-	sigemptyset(&none);
-	while (p->ready >= 0 && epoll_pwait(p->ready, &event, 1, -1, &none) < 0 && errno == EINTR &&
-	       !stop_came())
-		;
-	stop_arm();
-}
-
-/* Only one was woken for a client: when a stop comes just then, nobody else looks for it. */
-static bool accepts_last(const struct programs *p, struct program_client *c)
-{
-	struct pollfd again = {.fd = p->again, .events = POLLIN};
-
-	return p->again >= 0 && poll(&again, 1, 0) == 1 && accepts(p->again, c);
-}
-
-static int take_client(const struct programs *p, struct errand *e)
-{
-	wait_for_client(p);
-	while (!accepts(p->job->listener, &e->client)) {
-		e->stopped = stop_came();
-		if (e->stopped)
-			return accepts_last(p, &e->client) ? 0 : -1;
-		if (loop_failure(errno) != FAILURE_NEXT)
-			return -1;
-		/* The program that had the listener before may have changed its flags. */
-		loop_wait(p->job->listener, errno);
-	}
-	return 0;
-}
-
-static void note_client(const struct programs *p, struct errand *e)
-{
-	program_client_begin(&e->client, p->job);
-	atomic_store(&e->taken, true);
-	if (p->supervisor.notice >= 0)
-		(void)!write(p->supervisor.notice, &(uint64_t){1}, sizeof(uint64_t));
-}
-
-static socklen_t local_of(int fd, struct sockaddr_storage *local)
-{
-	socklen_t len = sizeof(*local);
-
-	if (getsockname(fd, (struct sockaddr *)local, &len) < 0)
-		return 0;
-	return local->ss_family == AF_INET6 ? address_unmap((struct sockaddr *)local, len) : len;
-}
-
-static void fill_environment(struct programs *p, struct errand *e)
-{
-	const struct proxy_local *local = &e->local;
-	const struct program_client *c = &e->client;
-	unsigned number = slot_count_source(p->job->slot, p->job->slot_index, p->loop->master);
-	bool announced = local->len > 0;
-
-	if (!announced && p->local.len > 0)
-		local = &p->local;
-	else if (!announced)
-		e->local.len = local_of(c->fd, &e->local.address);
-	/* Whose user a proxy speaks for, its socket does not know. */
-	program_environment_fill(&p->environment, p->job->type, announced ? -1 : c->fd,
-				 &c->peer.any, c->peer_len,
-				 (const struct sockaddr *)&local->address, local->len, number);
-}
-
-static bool is_admitted(const struct programs *p, struct errand *e)
-{
-	struct program_client *c = &e->client;
-
-	e->entrant = (struct entrant){.fd = c->fd,
-				      .peer = &c->peer.any,
-				      .len = c->peer_len,
-				      .now_usec = c->begun_usec,
-				      .local = &e->local};
-	e->outcome = admit(p->loop, &e->entrant);
-	c->peer_len = e->entrant.len;
-	if (e->outcome != CONN_finished)
-		refuse_send_off(p->loop, c->fd);
-	return e->outcome == CONN_finished;
-}
-
-/* Runs on a stack of its own, in the memory of the worker, which waits. */
-static int child(void *argument)
-{
-	struct programs *p = argument;
-	const struct worker_job *job = p->job;
-	struct errand *e = p->errand;
-	int err_fd = p->supervisor.said.write_fd, client;
-
-	if (program_child_prepare(job, p->self) < 0)
-		return fail(e, "preparing the child", errno);
-	if (job->admission)
-		admit_wait(p->loop, job->listener);
-	if (take_client(p, e) < 0)
-		return e->stopped ? 0 : fail(e, "accept", errno);
-	note_client(p, e);
-	if (job->admission && !is_admitted(p, e))
-		return 0;
-	fill_environment(p, e);
-	/* From here on the descriptors are its own: what becomes 0, 1 and 2 stays out of the
-	 * worker. */
-	if (unshare(CLONE_FILES) < 0)
-		return fail(e, "unshare", errno);
-	client = e->client.fd;
-	program_child_execute(job, client, client, err_fd >= 0 ? err_fd : client,
-			      p->environment.list);
-	return fail(e, job->program->argv[0], errno);
-}
-
-/* ---- in the worker ---- */
 
 /* A listener of one address has told it once for all. */
 static void learn_local(struct programs *p)
@@ -198,7 +28,7 @@ static void learn_local(struct programs *p)
 	const struct sockaddr_in *in = (const void *)&p->local.address;
 	const struct sockaddr_in6 *in6 = (const void *)&p->local.address;
 
-	p->local.len = local_of(p->job->listener, &p->local.address);
+	p->local.len = program_errand_local(p->job->listener, &p->local.address);
 	if ((in->sin_family == AF_INET && in->sin_addr.s_addr == INADDR_ANY) ||
 	    (in->sin_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr)))
 		p->local.len = 0;
@@ -389,7 +219,7 @@ static int serve_one(struct programs *p)
 
 	*e = (struct errand){.client = {.fd = -1}, .outcome = CONN_finished};
 	supervisor_forget_notice(s); /* of one whose end was seen first */
-	s->pid = program_clone(child, p, p->stack);
+	s->pid = program_clone(program_errand_run, p, p->stack);
 	if (s->pid < 0)
 		return pause_for(p, "clone", errno);
 	ending = wait_for_end(p);

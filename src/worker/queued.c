@@ -31,7 +31,7 @@ void queued_before(struct loop *loop, int listener)
 }
 
 /* The kernel's time of the last data that was sent: nothing was, so it is that of the handshake. */
-static uint64_t of_tcp(int fd)
+uint64_t queued_told(int fd)
 {
 	struct tcp_info info;
 	socklen_t size = sizeof(info);
@@ -40,6 +40,16 @@ static uint64_t of_tcp(int fd)
 	    size < offsetof(struct tcp_info, tcpi_last_data_sent) + sizeof(uint32_t))
 		return 0;
 	return info.tcpi_last_data_sent * UINT64_C(1000);
+}
+
+bool queued_is_told(int listener, int type)
+{
+	socklen_t size = sizeof(int);
+	int domain = 0;
+
+	return type == SOCK_STREAM &&
+	       getsockopt(listener, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
+	       (domain == AF_INET || domain == AF_INET6);
 }
 
 /* The time since the queue was last seen empty is the most it can be. The first of all has to be
@@ -77,6 +87,6 @@ uint64_t queued_for(const struct loop *loop, const struct entrant *e)
 	if (e->fd < 0)
 		return e->waited_usec;
 	if (e->peer->sa_family == AF_INET || e->peer->sa_family == AF_INET6)
-		return of_tcp(e->fd);
+		return queued_told(e->fd);
 	return of_unix(loop, e->now_usec);
 }

@@ -16,6 +16,9 @@ struct entrant;
 bool queued_nobody(int listener);
 /* Before accept() on the listener. */
 void queued_before(struct loop *loop, int listener);
+/* Whether the kernel tells it of this listener's clients, and what it does of one. */
+bool queued_is_told(int listener, int type);
+uint64_t queued_told(int fd);
 /* After it: in microseconds. */
 uint64_t queued_for(const struct loop *loop, const struct entrant *e);
 

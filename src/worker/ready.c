@@ -5,9 +5,9 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sysexits.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/hot.h"
 #include "worker/lingering.h"
@@ -20,36 +20,41 @@
 /* Clients from one look whether they queue up to the next. */
 #define TURNS 8
 
-enum event { EVENT_LINGERING, EVENT_LISTENER };
-
 static struct {
+	int listener;
 	int epoll;
-	int again; /* the listener once more */
+	int again, epoll_again; /* both once more: a stop puts a dead socket in their places */
+	bool prompt;
 	unsigned turns;
 	bool queue; /* there was another client each time */
 	struct lingering lingering;
-} ready = {.epoll = -1, .again = -1, .lingering = {.wake = -1}};
+} ready = {.listener = -1,
+	   .epoll = -1,
+	   .again = -1,
+	   .epoll_again = -1,
+	   .queue = true,
+	   .lingering = {.wake = -1}};
 
-static int open_all(int listener)
+int ready_open(int listener, int epoll, bool prompt, struct error *err)
 {
-	struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.u32 = EVENT_LISTENER};
-
+	ready.prompt = prompt;
+	ready.listener = listener;
+	ready.epoll = epoll;
 	ready.again = fcntl(listener, F_DUPFD_CLOEXEC, 3);
-	ready.epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (ready.again < 0 || ready.epoll < 0)
-		return -1;
-	return epoll_ctl(ready.epoll, EPOLL_CTL_ADD, listener, &event);
-}
-
-int ready_open(int listener, struct error *err)
-{
-	if (open_all(listener) < 0)
+	ready.epoll_again = fcntl(epoll, F_DUPFD_CLOEXEC, 3);
+	if (ready.again < 0 || ready.epoll_again < 0)
 		return error_set(err, EX_OSERR, "preparing to wait for clients: %s",
 				 strerror(errno));
-	ready.lingering.wake = ready.epoll;
-	stop_second(ready.again);
-	stop_wake(ready.epoll);
+	stop_waiting(epoll);
 	return 0;
+}
+
+/* Another client may have come with this one. */
+HOT static void look_again(void)
+{
+	struct epoll_event event = {.events = READY_EVENTS};
+
+	epoll_ctl(ready.epoll_again, EPOLL_CTL_MOD, ready.listener, &event);
 }
 
 /* ---- those that have not ended yet ---- */
@@ -72,10 +77,18 @@ void ready_keep_refused(int fd, uint64_t now_usec)
 	lingering_add_refused(&ready.lingering, fd, now_usec);
 }
 
+/* By that number it is known there, and a stop has put a dead socket in its place. */
+static void pass_on(void)
+{
+	if (dup3(ready.again, ready.listener, O_CLOEXEC) >= 0)
+		look_again();
+}
+
 void ready_finish(void)
 {
 	const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
 
+	pass_on();
 	while (ready.lingering.count > 0) {
 		look();
 		if (ready.lingering.count > 0)
@@ -85,32 +98,22 @@ void ready_finish(void)
 
 /* ---- clients ---- */
 
-/* Looks after the others until one may be there. */
-static void wait_beside(void)
+/* Returns true when it was woken for a client. */
+HOT static bool wait_for_client(void)
 {
 	struct epoll_event event;
-	int n;
+	bool beside = ready.lingering.count > 0;
+	int n = epoll_wait(ready.epoll, &event, 1, beside ? LOOK_MS : -1);
 
-	do {
-		n = epoll_wait(ready.epoll, &event, 1, LOOK_MS);
-		if (n > 0 && event.data.u32 == EVENT_LISTENER)
-			return;
+	if (n == 0)
 		look();
-	} while (ready.lingering.count > 0 && !stop_came());
+	/* A signal: it may have come for a client that it was woken for. */
+	if (n < 0)
+		ready.queue = true;
+	return n > 0;
 }
 
-HOT static void wait_for_client(void)
-{
-	struct epoll_event event;
-
-	if (ready.lingering.count > 0)
-		wait_beside();
-	else
-		(void)epoll_wait(ready.epoll, &event, 1, -1);
-}
-
-/* Where clients queue up the wait is for nothing; where they do not, the accept() before it is. */
-HOT int ready_accept(int listener, struct sockaddr *peer, socklen_t *len)
+HOT int ready_accept(struct sockaddr *peer, socklen_t *len)
 {
 	int fd = -1;
 
@@ -120,19 +123,21 @@ HOT int ready_accept(int listener, struct sockaddr *peer, socklen_t *len)
 			look();
 	}
 	if (ready.queue)
-		fd = accept4(listener, peer, len, SOCK_CLOEXEC);
+		fd = accept4(ready.listener, peer, len, SOCK_CLOEXEC);
 	if (fd >= 0 || (ready.queue && errno != EAGAIN))
 		return fd;
 	ready.queue = false;
-	wait_for_client();
-	fd = accept4(listener, peer, len, SOCK_CLOEXEC);
-	/* Another was faster; the next turn waits. */
-	if (fd < 0 && errno == EAGAIN)
+	if (!wait_for_client()) {
 		errno = EINTR;
+		return -1;
+	}
+	fd = accept4(ready.listener, peer, len, SOCK_CLOEXEC);
+	if (fd >= 0 && !ready.prompt) {
+		look_again();
+	} else if (fd < 0 && errno == EAGAIN) {
+		errno = EINTR;
+	} else {
+		ready.queue = true;
+	}
 	return fd;
-}
-
-int ready_accept_last(struct sockaddr *peer, socklen_t *len)
-{
-	return accept4(ready.again, peer, len, SOCK_CLOEXEC);
 }

@@ -3,28 +3,39 @@
  * accept(2) for a worker that serves connections itself.
  *
  * accept() alone wakes those who wait in it strictly in turn: each client finds a worker whose
- * caches are cold, though the one that served the client before idles. An epoll_wait(2) before it,
- * with EPOLLEXCLUSIVE, prefers those who were first to wait for this listener, so that a load is
- * served by as few workers as it needs. Only one is woken for a client: who is stopped just then
- * looks for it once more. Another may have taken it by then, so that accept() itself must not wait.
+ * caches are cold, though the one that served the client before idles. The workers of a listener
+ * wait in one epoll(7) that they share, which wakes the one that began to wait last. So a load is
+ * served by as few workers as it needs, however many there are.
+ *
+ * It is edge-triggered, or it would wake a second one for each client; and two clients that come at
+ * once may be one edge. So who was woken, and has taken one, has the kernel look again; or looks
+ * for the other itself next, where the handler is prompt. Who finds a client without that wait need
+ * not: nobody was woken for less. That is how it goes under load.
+ *
+ * Another may have taken the client by then, so that accept() itself must not wait. Who leaves has
+ * the kernel look again too: it may have been woken just before.
  *
  * Beside that it looks after clients that were answered and have not ended yet (lingering.h).
  */
 #ifndef WORKER_READY_H
 #define WORKER_READY_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include "base/error.h"
 
-/* One in a process; after stop_prepare(), before stop_arm(). The listener should not block. Returns
- * 0, or -1 with err. */
-int ready_open(int listener, struct error *err);
+/* What the listener is in that epoll for. */
+#define READY_EVENTS (EPOLLIN | EPOLLET)
+
+/* One in a process; after stop_prepare(), before stop_arm(). The listener should not block, and has
+ * the number that it is in the epoll by. prompt: serving waits for nobody. Returns 0, or -1 with
+ * err. */
+int ready_open(int listener, int epoll, bool prompt, struct error *err);
 /* Waits, then as accept4(2) with SOCK_CLOEXEC. Fails with EINTR now and then. */
-int ready_accept(int listener, struct sockaddr *peer, socklen_t *len);
-/* After a stop: the client, if there is one, that this worker was woken for. */
-int ready_accept_last(struct sockaddr *peer, socklen_t *len);
+int ready_accept(struct sockaddr *peer, socklen_t *len);
 
 /* Takes over the descriptor of a client that was told that we are done (shutdown), until it has
  * ended too. */

@@ -40,10 +40,9 @@ static const int allowed[] = {
 	SCMP_SYS(getpeername),
 	SCMP_SYS(poll),
 	SCMP_SYS(ppoll),
-	SCMP_SYS(epoll_create1),
 	SCMP_SYS(epoll_ctl),
 	SCMP_SYS(epoll_wait),
-	SCMP_SYS(epoll_pwait),
+	SCMP_SYS(epoll_pwait), /* its other name */
 	/* the stop */
 	SCMP_SYS(dup),
 	SCMP_SYS(dup2),

@@ -4,12 +4,8 @@
 #include <netinet/in.h>
 #include <stdatomic.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/random.h>
 
-#include "base/mem.h"
 #include "base/siphash.h"
 #include "worker/sources.h"
 #include "worker/sources_table.h"
@@ -17,38 +13,6 @@
 #define TRIES         64
 #define NSEC_PER_USEC UINT64_C(1000)
 #define SAY_USEC      UINT64_C(1000000)
-
-/* ---- begin and end ---- */
-
-struct sources *sources_new(void)
-{
-	struct sources *s = mem_new(1, sizeof(*s));
-
-	s->shared = mmap(NULL, sizeof(*s->shared), PROT_READ | PROT_WRITE,
-			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (s->shared == MAP_FAILED) {
-		free(s);
-		return NULL;
-	}
-	/* Whoever knew it could come from many addresses that share a set. */
-	while (getrandom(s->key, sizeof(s->key), 0) != (ssize_t)sizeof(s->key))
-		;
-	sources_hand_down(s, false);
-	return s;
-}
-
-void sources_free(struct sources *s)
-{
-	if (!s)
-		return;
-	munmap(s->shared, sizeof(*s->shared));
-	free(s);
-}
-
-void sources_hand_down(struct sources *s, bool yes)
-{
-	madvise(s->shared, sizeof(*s->shared), yes ? MADV_DOFORK : MADV_DONTFORK);
-}
 
 /* ---- tags ---- */
 

@@ -10,6 +10,7 @@
 #define WORKER_SOURCES_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -22,6 +23,11 @@ struct sources;
 
 /* Returns NULL with errno. */
 struct sources *sources_new(void);
+/* What another process had from sources_descriptor(), by the same preforkd: it goes on with it.
+ * Takes the descriptor over, whatever the result. Returns NULL where it is something else. */
+struct sources *sources_adopt(int fd, const uint64_t key[2]);
+int sources_descriptor(const struct sources *sources, uint64_t key[2]);
+size_t sources_size(void);
 void sources_free(struct sources *sources);
 /* Whether the children that are forked from now on have it; at first they have not. */
 void sources_hand_down(struct sources *sources, bool yes);

@@ -56,6 +56,7 @@ struct shared {
 struct sources {
 	uint64_t key[2];
 	struct shared *shared;
+	int fd; /* of that memory, in the master */
 };
 
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "processes share these words");

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sysexits.h>
@@ -23,7 +22,6 @@ static struct {
 
 static void on_stop(int signal)
 {
-	struct epoll_event hangup = {.events = EPOLLHUP};
 	int saved = errno;
 
 	(void)signal;
@@ -31,9 +29,8 @@ static void on_stop(int signal)
 		dup3(stop.dead, stop.again, O_CLOEXEC);
 	stop.came = 1;
 	dup3(stop.dead, stop.listener, O_CLOEXEC);
-	/* Nobody is at its other end, and it says so. */
 	if (stop.epoll >= 0)
-		epoll_ctl(stop.epoll, EPOLL_CTL_ADD, stop.dead, &hangup);
+		dup3(stop.dead, stop.epoll, O_CLOEXEC);
 	errno = saved;
 }
 
@@ -125,7 +122,7 @@ void stop_second(int again)
 	stop.again = again;
 }
 
-void stop_wake(int epoll)
+void stop_waiting(int epoll)
 {
 	stop.epoll = epoll;
 }

@@ -50,6 +50,7 @@ static void be_ready(const struct worker_job *job)
 	int wake = job->wake;
 
 	gauge_use(job->gauge, wake);
+	times_use(job->times);
 	slot_ready(job->slot, loop_now());
 	(void)!write(wake, &byte, 1);
 	/* Who takes the last spare says so there. */
@@ -87,7 +88,10 @@ static int prepare_stop(const struct worker_job *job, struct error *err)
 
 static int prepare_to_wait(const struct worker_job *job, struct error *err)
 {
-	return job->program || job->type == SOCK_DGRAM ? 0 : ready_open(job->listener, err);
+	return job->program || job->type == SOCK_DGRAM
+		       ? 0
+		       : ready_open(job->listener, job->ready,
+				    job->handler->flags & PREFORKD_PROMPT, err);
 }
 
 static int serve(struct loop *loop)
@@ -114,8 +118,11 @@ _Noreturn void worker_run(const struct worker_job *job)
 	if (worker_become(job, &err) < 0 || prepare_stop(job, &err) < 0)
 		give_up(job, &err);
 	master = map_master(job, &err);
-	if (!master || (job->sandbox == SANDBOX_STRICT && sandbox_enter(&err) < 0) ||
-	    enter(job, &err) < 0 || prepare_to_wait(job, &err) < 0)
+	if (!master)
+		give_up(job, &err);
+	job->give_board(master, job->slots, job->board);
+	if ((job->sandbox == SANDBOX_STRICT && sandbox_enter(&err) < 0) || enter(job, &err) < 0 ||
+	    prepare_to_wait(job, &err) < 0)
 		give_up(job, &err);
 	log_follow_level(&master->log_level);
 	loop_prepare(&loop, job, master);

@@ -362,6 +362,29 @@ def test_workers_total(daemon):
     wait_size(d, 4)
 
 
+def test_a_reload_while_workers_total_is_used_up(daemon):
+    """Those that replace others are ready before these leave: it is not counted against them, nor
+    is any client kept waiting for it."""
+    def text(idle):
+        return 'workers_total = 12\n' + elastic("a", idle_timeout=idle) + \
+            elastic("b", idle_timeout=idle)
+
+    d = daemon(text("50s"))
+    with crowd(d.address("a"), 6) as first, crowd(d.address("b"), 4) as second:
+        wait_until("all that there may be", lambda: len(workers(d)) == 12)
+        before = pids(d)
+        rewrite(d, text("51s"))
+        assert not pids(d) & before
+        # With a client from before in each that leaves, there are workers for as many again.
+        with crowd(d.address("a"), 2), crowd(d.address("b"), 2):
+            still_served(first + second)
+        d.ctl("recycle")
+        still_served(first + second)
+    wait_gone(before)
+    wait_size(d, 4)
+    assert at_rest(d)["finished"] == 14
+
+
 # -- what it says
 
 

@@ -4,6 +4,7 @@ still, clients that say nothing, next to nothing, or break off. Other services a
 is well again without help, nothing spins, and the log stays short."""
 
 import contextlib
+import errno
 import os
 import resource
 import signal
@@ -251,6 +252,30 @@ def test_stopped_workers_of_a_pool_that_grows(daemon):
             os.kill(pid, signal.SIGCONT)
 
 
+@pytest.mark.parametrize("stopped,spare", [(1, 1), (2, 1), (3, 2)])
+def test_stopped_idle_workers_of_a_pool_that_grows(daemon, stopped, spare):
+    """They look as if they were there for the next client: that none takes it is seen within two
+    looks of once a second, and from then on they do not count."""
+    d = daemon(service("a", TCP, workers=3, workers_max=12, spare=spare) + OTHER)
+    idle = sorted(pids(d, "a"))
+    with contextlib.ExitStack() as stack, Probe(d.address("other")):
+        for pid in idle[:stopped]:
+            os.kill(pid, signal.SIGSTOP)
+        held = [stack.enter_context(hold(d.address("a"))) for _ in range(5)]
+        # And now at once.
+        begin = time.monotonic()
+        held += [stack.enter_context(hold(d.address("a"))) for _ in range(2)]
+        assert time.monotonic() - begin < 0.7
+        assert not any(w["state"] == "busy" for w in workers(d, "a") if w["pid"] in idle[:stopped])
+        for pid in idle[:stopped]:
+            os.kill(pid, signal.SIGCONT)
+        for s in held:
+            finish(s)
+    totals = at_rest(d)
+    assert adds_up(totals) and totals["accepted"] == totals["finished"]
+    assert exchange(d.address("a"), b"x") == b"x"
+
+
 def test_handlers_that_loop(daemon, programs):
     """With all its workers at it the service stands still, but no other; and not for ever."""
     d = daemon(service("a", TCP, workers=2, module=programs.modules / "stay.so",
@@ -285,6 +310,60 @@ def test_a_thousand_that_say_nothing(daemon):
     assert totals["timed_out"] == count
     assert d.log()[before:].count("\n") < 20, d.log()
     assert cpu_seconds(d.pid) < 5
+
+
+@pytest.fixture(name="many")
+def many_descriptors():
+    """So many for this process, and those that it starts."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 10500
+    if before[1] != resource.RLIM_INFINITY and before[1] < wanted:
+        pytest.skip(f"needs {wanted} descriptors: the limit is {before[1]}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, before[1]))
+    yield 10000
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def silent(address):
+    """A client that may never be connected: whoever does not fit into the queue comes again and
+    again, at its kernel's pace."""
+    s = socket.socket()
+    s.setblocking(False)
+    host, port = address.split("://")[1].rsplit(":", 1)
+    assert s.connect_ex((host, int(port))) in (0, errno.EINPROGRESS)
+    return s
+
+
+def test_ten_thousand_that_say_nothing(daemon, many):
+    """They take what workers_max and backlog let them have: who comes then waits for that, but
+    nobody spins, other services have their own, and when they leave all is as before."""
+    d = daemon(service("a", TCP, workers=2, workers_max=16, spare=2, idle_timeout="0",
+                       backlog=1000) + OTHER)
+    with contextlib.ExitStack() as stack, Probe(d.address("other")):
+        # First those that have a worker.
+        for _ in range(16):
+            stack.enter_context(hold(d.address("a")))
+        clients = [stack.enter_context(silent(d.address("a"))) for _ in range(many)]
+        wait_until("a pool that is full", lambda: "all 16 workers have a client" in d.log())
+        before, used = len(d.log()), cpu(d)
+        time.sleep(3)
+        # With what the other service's clients cost, of which it has a hundred a second.
+        assert cpu(d) - used < 0.4
+        assert d.log()[before:].count("\n") < 5, d.log()
+        assert d.status()["connections"]["open"] <= 17
+        for i, s in enumerate(clients):
+            if i % 2:
+                reset(s)
+            else:
+                s.close()
+    assert exchange(d.address("a"), b"x") == b"x"
+    totals = at_rest(d)
+    assert adds_up(totals) and totals["timed_out"] == totals["aborted_death"] == 0
+    assert d.log().count("\n") < 25, d.log()
+    time.sleep(0.5)
+    used = cpu(d)
+    time.sleep(1)
+    assert cpu(d) - used <= 0.03
 
 
 def test_clients_that_never_read(daemon):

@@ -3,6 +3,7 @@
 is refused, over the service's its clients wait; nobody is switched off, and what a dead worker held
 refuses nobody."""
 
+import contextlib
 import os
 import random
 import signal
@@ -18,7 +19,7 @@ from limits import STREAMS, as_user, bound, come, is_refused, limited, plain, se
 from look import (at_rest_counts, busy_workers, cpu_seconds, stat_fields, wait_counts,
                   worker_pids)
 from prestarts import switches
-from support import answer, finish, rewrite, say
+from support import answer, descriptors, finish, rewrite, say
 
 TCP = "tcp://127.0.0.1:0"
 ADDRESSES = [TCP, "tcp://*:0"]
@@ -429,6 +430,48 @@ def test_killed_workers_take_no_tokens_along(start):
     count = sum(fine)
     assert count <= 50 + 50 * seconds + 1
     assert count + len(failures) + fine.count(False) >= 50 + 50 * seconds * 0.6
+
+
+# ---- upgrades
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_an_upgrade_forgets_no_source(start, changed):
+    """Who has connections has them still, and who came too often did."""
+    d = start(workers=6, per_source=2, rate_per_source="3/h")
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(come(d, "127.0.0.2")) for _ in range(2)]
+        for s in held:
+            say(s, b"held")
+        for _ in range(3):
+            assert served(d, "127.0.0.3")
+        if changed:
+            text = d.config_file.read_text()
+            d.write_config(text.replace("listen", "idle_timeout = \"59s\"\n\tlisten"))
+        for _ in range(2):
+            d.ctl("upgrade")
+            is_refused(d, "127.0.0.2")
+            is_refused(d, "127.0.0.3")
+        assert served(d, "127.0.0.4")
+        finish(held.pop())
+        wait_until("its end", lambda: d.status()["connections"]["open"] == 1)
+        assert served(d, "127.0.0.2")
+        is_refused(d, "127.0.0.2")  # the third within the hour was the last
+        finish(held.pop())
+    # Nothing piles up.
+    held = [fd for fd in descriptors(d.pid) if "preforkd-sources" in fd]
+    assert len(held) == 1
+
+
+def test_an_upgrade_fills_no_bucket(start):
+    d = start(workers=2, rate="4/h", stop_timeout="300ms")
+    for _ in range(4):
+        assert served(d)
+    d.ctl("upgrade")
+    with contextlib.closing(come(d, "127.0.0.2")) as late:
+        late.sendall(b"late")
+        late.settimeout(1)
+        with pytest.raises(TimeoutError):
+            late.recv(9)
 
 
 # ---- all together

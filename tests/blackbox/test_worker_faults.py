@@ -144,7 +144,12 @@ def test_a_worker_without_descriptors_can_be_stopped(daemon):
     pid = busy_worker(d)
     set_limit(pid, 3)
     end(first)
-    wait_until("errors", lambda: pool(d)["connections"]["accept_errors"] >= 2)
+    with connect(d.address()) as waiting:
+        wait_until("errors", lambda: pool(d)["connections"]["accept_errors"] >= 2)
+        set_limit(pid, 64)
+        waiting.sendall(b"!")
+        assert waiting.recv(9) == b"!"
+        set_limit(pid, 3)
     assert d.stop() == 0
     assert d.log().count("killed") == 0
 

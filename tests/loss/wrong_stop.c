@@ -75,7 +75,7 @@ void stop_second(int again)
 	(void)again;
 }
 
-void stop_wake(int epoll)
+void stop_waiting(int epoll)
 {
 	(void)epoll;
 }

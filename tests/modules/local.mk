@@ -17,6 +17,7 @@ check_LTLIBRARIES += \
 	tests/modules/nothing.la \
 	tests/modules/open_fails.la \
 	tests/modules/opened.la \
+	tests/modules/shortage.la \
 	tests/modules/slow_open.la \
 	tests/modules/stay.la \
 	tests/modules/upper.la \
@@ -46,6 +47,10 @@ tests_modules_open_fails_la_SOURCES = tests/modules/open_fails.c
 tests_modules_open_fails_la_LDFLAGS = $(test_module_flags)
 tests_modules_opened_la_SOURCES = tests/modules/opened.c
 tests_modules_opened_la_LDFLAGS = $(test_module_flags)
+tests_modules_shortage_la_SOURCES = tests/modules/shortage.c
+tests_modules_shortage_la_CPPFLAGS = -D_GNU_SOURCE
+tests_modules_shortage_la_CFLAGS = $(WARN_CFLAGS) $(HARDEN_CFLAGS)
+tests_modules_shortage_la_LDFLAGS = $(test_module_flags)
 tests_modules_stay_la_SOURCES = tests/modules/stay.c
 tests_modules_stay_la_LDFLAGS = $(test_module_flags)
 tests_modules_slow_open_la_SOURCES = tests/modules/slow_open.c

@@ -67,7 +67,7 @@ static void take(struct sim *s, struct sim_worker *w)
 	s->begun++;
 	set(s, w, SIM_BUSY);
 	/* The worker that takes the last spare says so. */
-	if (s->armed && s->idle < pool_low(&s->settings)) {
+	if (s->armed && s->idle < pool_low(&s->settings) + s->stuck) {
 		s->armed = false;
 		s->next = s->now;
 	}
@@ -88,6 +88,8 @@ static void become_ready(struct sim *s, struct sim_worker *w)
 
 static void step_worker(struct sim *s, struct sim_worker *w, unsigned *cpus)
 {
+	if (w->stopped)
+		return;
 	if (w->state == SIM_STARTING && s->now >= w->until)
 		become_ready(s, w);
 	if (w->state == SIM_BUSY && s->cpus > 0 && w->until > s->now) {
@@ -168,10 +170,11 @@ static void look(struct sim *s)
 {
 	struct pool_counts c = sim_count(s);
 	unsigned all = c.ready + c.starting + c.old + c.leaving;
-	bool asks = s->idle < pool_low(&s->settings);
+	unsigned idle = s->idle - s->stuck;
+	bool asks = idle < pool_low(&s->settings);
 	struct pool_load load = {
-		.idle = s->idle,
-		.least = s->least,
+		.idle = idle,
+		.least = s->least > s->stuck ? s->least - s->stuck : 0,
 		.queued = asks ? s->queued : 0,
 		.begun = s->begun,
 		.room = s->total > all ? s->total - all : 0,
@@ -195,10 +198,27 @@ static void look(struct sim *s)
 		s->next = s->health.retry - s->skew;
 }
 
+static void count_stuck(struct sim *s)
+{
+	s->stuck = 0;
+	for (unsigned i = 0; i < s->high; i++)
+		s->stuck += s->workers[i].stopped;
+	s->next = s->now;
+}
+
+static void see_queue(struct sim *s)
+{
+	s->see_next = s->now + SEC;
+	if (pool_stalls(&s->stall, s->queued > 0, s->begun))
+		count_stuck(s);
+}
+
 static void step(struct sim *s)
 {
 	unsigned cpus = s->cpus, all = 0;
 
+	if (s->now >= s->see_next)
+		see_queue(s);
 	/* The master first: its timers are due. */
 	if (s->now >= s->next || (s->watch && s->queued > 0))
 		look(s);
@@ -234,6 +254,25 @@ bool sim_run_until_taken(struct sim *s, uint64_t most)
 	for (uint64_t end = s->now + most; s->queued > 0 && s->now < end;)
 		step(s);
 	return s->queued == 0;
+}
+
+void sim_stop(struct sim *s, unsigned count)
+{
+	for (unsigned i = 0; i < s->high && count > 0; i++) {
+		struct sim_worker *w = &s->workers[i];
+
+		if (w->state != SIM_IDLE || w->stopped)
+			continue;
+		w->stopped = true;
+		count--;
+	}
+}
+
+void sim_go_on(struct sim *s)
+{
+	for (unsigned i = 0; i < s->high; i++)
+		s->workers[i].stopped = false;
+	count_stuck(s);
 }
 
 void sim_recycle(struct sim *s)

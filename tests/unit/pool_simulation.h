@@ -19,7 +19,7 @@ enum sim_state { SIM_NONE, SIM_STARTING, SIM_IDLE, SIM_BUSY };
 
 struct sim_worker {
 	enum sim_state state;
-	bool old, leaving;
+	bool old, leaving, stopped;
 	uint64_t until; /* ready, or done */
 };
 
@@ -42,6 +42,9 @@ struct sim {
 	uint32_t begun;
 	uint64_t next; /* look */
 	bool armed, watch;
+	unsigned stuck;    /* stopped ones that were seen */
+	uint64_t see_next; /* look at the queue */
+	struct pool_stall stall;
 
 	/* what came of it */
 	uint64_t longest_wait;
@@ -56,6 +59,10 @@ void sim_come(struct sim *s, unsigned count, uint64_t holds);
 void sim_run(struct sim *s, uint64_t usec);
 /* Until nobody waits; at most so long. */
 bool sim_run_until_taken(struct sim *s, uint64_t most);
+/* So many idle workers stand still from now on. */
+void sim_stop(struct sim *s, unsigned count);
+/* None does any more, and that is seen. */
+void sim_go_on(struct sim *s);
 /* Every worker of now is old. */
 void sim_recycle(struct sim *s);
 /* Workers by state, those that leave apart. */

@@ -465,6 +465,50 @@ END_TEST
 
 /* ---- what goes wrong ---- */
 
+/* They count as idle, and take nobody: after two looks at the queue others come. */
+START_TEST(test_idle_ones_stand_still)
+{
+	struct sim *s = begin(from_to(4, 20));
+	unsigned stopped = _i + 1;
+
+	sim_run(s, 10 * SEC);
+	sim_stop(s, stopped);
+	sim_come(s, 4 - stopped, MIN);
+	sim_run(s, SEC);
+	s->longest_wait = 0;
+	/* The spare ones that are left are not there. */
+	sim_come(s, 3, MIN);
+	ck_assert(sim_run_until_taken(s, 2 * SEC + 100 * MSEC));
+	sim_run(s, SEC);
+	ck_assert_uint_ge(s->idle - stopped, 1);
+	/* From now on it is known of them. */
+	s->longest_wait = 0;
+	sim_come(s, 4, MIN);
+	ck_assert(sim_run_until_taken(s, 10 * MSEC));
+	/* All go on: they are spare ones too many, no more. */
+	sim_go_on(s);
+	sim_run(s, SEC);
+	ck_assert_uint_eq(s->stuck, 0);
+	ck_assert_uint_le(s->started, 16);
+	sim_run(s, 5 * MIN);
+	ck_assert_uint_eq(sim_count(s).ready, 4);
+}
+END_TEST
+
+/* Who waits is taken between two looks, and so is the next: nothing stalls. */
+START_TEST(test_stalls)
+{
+	struct pool_stall stall = {0};
+
+	ck_assert(!pool_stalls(&stall, true, 5));
+	ck_assert(pool_stalls(&stall, true, 5));
+	ck_assert(!pool_stalls(&stall, true, 6));
+	ck_assert(!pool_stalls(&stall, false, 6));
+	ck_assert(!pool_stalls(&stall, true, 6));
+	ck_assert(pool_stalls(&stall, true, 6));
+}
+END_TEST
+
 /* fork fails for 10 s, then no more. */
 START_TEST(test_fork_fails)
 {
@@ -721,6 +765,8 @@ static Suite *elastic_suite(void)
 	tcase_add_test(t, test_never_shrinks);
 	tcase_add_loop_test(t, test_flapping, 0, 5);
 	tcase_add_loop_test(t, test_any_load, 0, 20);
+	tcase_add_loop_test(t, test_idle_ones_stand_still, 0, 3);
+	tcase_add_test(t, test_stalls);
 	tcase_add_test(t, test_fork_fails);
 	tcase_add_test(t, test_die_at_start);
 	tcase_add_test(t, test_die_at_start_without_workers);
