@@ -3,7 +3,7 @@
 # the configuration itself only where there is none yet. Uninstalling takes it away again only if
 # nobody changed it.
 confexampledir = $(docdir)/examples
-dist_confexample_DATA = conf/preforkd.conf conf/web.conf
+dist_confexample_DATA = conf/preforkd.conf conf/web.conf conf/agent.conf
 confdir = $(sysconfdir)/preforkd
 
 install-data-local: install-conf

@@ -38,6 +38,7 @@ const char options_help[] =
 	"      --workers N            worker processes for each address\n"
 	"      --set KEY=VALUE        any other key of preforkd.conf(5); options.NAME=VALUE too\n"
 	"      --builtin NAME         echo discard chargen qotd daytime time message\n"
+	"                             agent status\n"
 	"      --module FILE          a module, by name or absolute path\n"
 	"      --exec -- PROGRAM ...  a program for each client, which is its stdin and stdout\n"
 	"      --acceptor -- PROGRAM ...  copies of a program that accept for themselves\n"

@@ -8,6 +8,7 @@
 /* The most a datagram is answered with: RFC 864 and 865, and no help to whoever forges a source. */
 #define BUILTIN_REPLY_MAX 512
 
+extern const struct preforkd_handler builtin_agent;
 extern const struct preforkd_handler builtin_chargen;
 extern const struct preforkd_handler builtin_daytime;
 extern const struct preforkd_handler builtin_discard;

@@ -43,12 +43,12 @@ static int call_open(struct handler_instance *instance, const char *kind, const 
 			 *text ? text : "its open failed and gave no reason");
 }
 
-static int open_module(struct handler_instance *instance, const char *name,
-		       const struct preforkd_setup *setup, struct error *err)
+static int open_module(struct handler_instance *instance, const char *kind, const char *name,
+		       const char *file, const struct preforkd_setup *setup, struct error *err)
 {
-	if (module_load(name, &instance->module, &instance->handler, err) < 0)
+	if (module_load(file, &instance->module, &instance->handler, err) < 0)
 		return -1;
-	if (call_open(instance, "module", name, setup, err) < 0) {
+	if (call_open(instance, kind, name, setup, err) < 0) {
 		module_unload(instance->module);
 		return -1;
 	}
@@ -58,6 +58,10 @@ static int open_module(struct handler_instance *instance, const char *name,
 static int open_builtin(struct handler_instance *instance, const char *name,
 			const struct preforkd_setup *setup, struct error *err)
 {
+	const char *module = handler_builtin_module(name);
+
+	if (module)
+		return open_module(instance, "builtin", name, module, setup, err);
 	instance->handler = handler_builtin(name);
 	if (!instance->handler)
 		return unknown_builtin(name, err);
@@ -74,7 +78,8 @@ int handler_open(struct handler_instance *out, const char *builtin_or_null,
 	if (builtin_or_null)
 		result = open_builtin(&instance, builtin_or_null, setup, err);
 	else if (module_or_null)
-		result = open_module(&instance, module_or_null, setup, err);
+		result = open_module(&instance, "module", module_or_null, module_or_null, setup,
+				     err);
 	else
 		result = error_set(err, EX_SOFTWARE, "neither a built-in nor a module to open");
 	if (result == 0)

@@ -15,6 +15,14 @@ struct module {
 	void *object; /* of dlopen(3) */
 };
 
+/* Of an environment that came with more rights than its owner has it is not taken. */
+const char *module_directory(void)
+{
+	const char *directory = secure_getenv("PREFORKD_MODULE_DIRECTORY");
+
+	return directory && *directory == '/' ? directory : MODULEDIR;
+}
+
 static char *module_path(const char *file, struct error *err)
 {
 	char *path = NULL;
@@ -28,13 +36,13 @@ static char *module_path(const char *file, struct error *err)
 		error_set(
 			err, EX_CONFIG,
 			"module \"%s\": a path must be absolute; a name without a slash is looked "
-			"for in " MODULEDIR,
-			file);
+			"for in %s",
+			file, module_directory());
 		return NULL;
 	}
 	if (*file == '/')
 		path = strdup(file);
-	else if (asprintf(&path, "%s/%s.so", MODULEDIR, file) < 0)
+	else if (asprintf(&path, "%s/%s.so", module_directory(), file) < 0)
 		path = NULL;
 	if (!path)
 		error_set(err, EX_OSERR, "module \"%s\": out of memory", file);

@@ -9,9 +9,12 @@
 
 struct module;
 
+/* Where modules are looked for: $PREFORKD_MODULE_DIRECTORY, or MODULEDIR. */
+const char *module_directory(void);
 /*
- * Loads MODULEDIR/FILE.so when file has no slash, else file itself, which must be an absolute path.
- * Returns 0 with a module to unload and the handler it defines, valid until then; or -1 with err.
+ * Loads FILE.so of module_directory() when file has no slash, else file itself, which must be an
+ * absolute path. Returns 0 with a module to unload and the handler it defines, valid until then; or
+ * -1 with err.
  */
 int module_load(const char *file, struct module **out, const struct preforkd_handler **handler,
 		struct error *err);

@@ -8,9 +8,11 @@
 
 #include <preforkd/handler.h>
 
-/* NULL when there is none of that name. */
+/* NULL when there is none of that name in the program itself. */
 const struct preforkd_handler *handler_builtin(const char *name);
-/* Their names, sorted. */
+/* The module that a built-in is, to be loaded where it is configured; NULL: it is none. */
+const char *handler_builtin_module(const char *name);
+/* The names of all, sorted. */
 const char *const *handler_builtin_names(size_t *count);
 /* Whether it can serve a socket of that type: connections (SOCK_STREAM, SOCK_SEQPACKET) need serve,
  * datagrams (SOCK_DGRAM) need answer. */

@@ -29,7 +29,10 @@ class Programs:
 
 def find_programs():
     default = Path(__file__).resolve().parents[2] / "build"
-    return Programs(os.environ.get("BUILDDIR", default))
+    programs = Programs(os.environ.get("BUILDDIR", default))
+    # For every program that a test starts: the built-ins that are modules.
+    os.environ.setdefault("PREFORKD_MODULE_DIRECTORY", str(programs.build.resolve() / ".libs"))
+    return programs
 
 
 def wait_until(what, condition, deadline=DEADLINE):

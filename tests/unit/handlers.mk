@@ -12,5 +12,5 @@ tests_unit_test_handlers_SOURCES = \
 tests_unit_test_handlers_CPPFLAGS = $(AM_CPPFLAGS) \
 	-DTEST_MODULES='"$(abs_top_builddir)/tests/modules/.libs"'
 tests_unit_test_handlers_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
-tests_unit_test_handlers_LDADD = libhandlers.la libbase.la $(CHECK_LIBS)
+tests_unit_test_handlers_LDADD = libhandlers.la libboard.la libbase.la $(CHECK_LIBS)
 endif
