@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 dist_man_MANS += \
 	man/preforkctl.1 \
+	man/preforkd-board.7 \
 	man/preforkd-handler.3 \
 	man/preforkd-programs.7 \
 	man/preforkd-systemd.7 \

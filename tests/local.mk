@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: ISC
 include tests/unit/local.mk
 include tests/unit/handlers.mk
+include tests/unit/bench.mk
 include tests/unit/core.mk
+include tests/unit/status.mk
+include tests/unit/erlang.mk
+include tests/unit/top.mk
+include tests/unit/view.mk
 include tests/loss/local.mk
 include tests/upgrade/local.mk
 include tests/modules/local.mk

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "ctl/ctl.h"
+#include "view/snapshot.h"
 
 static bool has_board(const char *directory)
 {
@@ -80,23 +81,6 @@ const char *ctl_age(char *text, uint64_t usec)
 	return text;
 }
 
-uint64_t ctl_open(const uint64_t connections[CONNECTION_FIELDS])
-{
-	uint64_t open = board_open_connections(connections);
-
-	return open <= connections[CONN_accepted] ? open : 0;
-}
-
-uint64_t ctl_sum(const uint64_t connections[CONNECTION_FIELDS], const char *prefix)
-{
-	uint64_t sum = 0;
-
-	for (int i = 0; i < CONNECTION_FIELDS; i++)
-		if (strncmp(connection_fields[i].name, prefix, strlen(prefix)) == 0)
-			sum += connections[i];
-	return sum;
-}
-
 static int add_part(char *text, int n, const char **separator, uint64_t count, const char *name)
 {
 	if (count == 0 || n < 0 || n >= CTL_BRIEF_MAX)
@@ -133,7 +117,7 @@ const char *ctl_brief(char *text, const struct ledger_view *ledger)
 	for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++)
 		n = add_part(text, n, &separator, c[endings[i]],
 			     words(name, sizeof(name), connection_fields[endings[i]].name));
-	n = add_part(text, n, &separator, ctl_open(c), "open");
+	n = add_part(text, n, &separator, view_open(c), "open");
 	add_part(text, n, &separator, ledger->queued_at_close, "queued at close");
 	return text;
 }
@@ -144,7 +128,7 @@ const char *ctl_ledger(char *text, const uint64_t connections[CONNECTION_FIELDS]
 		 "%" PRIu64 " accepted, %" PRIu64 " finished, %" PRIu64 " refused, %" PRIu64
 		 " timed out, %" PRIu64 " aborted, %" PRIu64 " open",
 		 connections[CONN_accepted], connections[CONN_finished],
-		 ctl_sum(connections, "refused_"), connections[CONN_timed_out],
-		 ctl_sum(connections, "aborted_"), ctl_open(connections));
+		 view_sum(connections, "refused_"), connections[CONN_timed_out],
+		 view_sum(connections, "aborted_"), view_open(connections));
 	return text;
 }

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/parse.h"
 #include "board/read.h"
+#include "ctl/bench_options.h"
 
 /* Exit codes beside those of sysexits(3). */
 #define CTL_EXIT_FAILED      1 /* refused by the master; running, but degraded */
@@ -26,7 +27,15 @@ struct ctl {
 	bool no_reply;
 	bool no_wait;
 	bool workers;
+	const char *color;
 	uint64_t timeout_usec; /* 0: none */
+	struct bench_options bench;
+	const char *interval, *count; /* of top */
+	const char *format;           /* of metrics */
+	bool batch;
+	struct advise_options {
+		const char *rate, *time, *wait, *interval; /* NULL: not given */
+	} advise;
 };
 
 /* Groups of options, for a verb to say which it takes. */
@@ -36,7 +45,11 @@ enum option_group {
 	OPTIONS_TIMEOUT = 1 << 2,
 	OPTIONS_CALL = 1 << 3,
 	OPTIONS_STATUS = 1 << 4,
-	OPTIONS_ORDER = 1 << 5
+	OPTIONS_ORDER = 1 << 5,
+	OPTIONS_BENCH = 1 << 6,
+	OPTIONS_TOP = 1 << 7,
+	OPTIONS_ADVISE = 1 << 8,
+	OPTIONS_METRICS = 1 << 9
 };
 
 /* Returns an exit code, or -1 with err. argv holds the arguments after the verb and its options. */
@@ -52,7 +65,11 @@ struct ctl_verb {
 };
 
 ctl_verb_run call_run;
+ctl_verb_run bench_run;
+ctl_verb_run top_run;
+ctl_verb_run advise_run;
 ctl_verb_run status_run;
+ctl_verb_run metrics_run;
 ctl_verb_run reload_run;
 ctl_verb_run upgrade_run;
 ctl_verb_run recycle_run;
@@ -77,21 +94,26 @@ void options_help(unsigned groups);
 
 /* The instance's runtime directory. Returns 0, or -1 with err. */
 int ctl_directory(const struct ctl *ctl, char *path, size_t room, struct error *err);
+/* The board once, again when an upgrade puts a new one there meanwhile; services as for
+ * snapshot_take(). Returns 0; or -1 with err, or CTL_EXIT_NOT_RUNNING as ctl_not_running(). To be
+ * freed. */
+struct snapshot;
+int ctl_snapshot(struct snapshot *snapshot, const struct ctl *ctl, int argc, char **argv,
+		 struct error *err);
 /* Turns err of a board that is not there, or whose master is gone, into CTL_EXIT_NOT_RUNNING.
  * Returns -1. */
 int ctl_not_running(struct error *err);
 /* Microseconds of CLOCK_MONOTONIC or CLOCK_REALTIME. */
 uint64_t ctl_now(int clock);
+struct snapshot;
+/* A line for each pool that is or was full. */
+void advise_saturated(const struct snapshot *snapshot);
 /* Text that others wrote, made safe to show. */
 const char *ctl_escape(char *text, size_t room, const char *from);
 /* `5s` `3m 20s` `2h 5m` `4d 3h`, for people. CTL_AGE_MAX bytes. Returns text. */
 #define CTL_AGE_MAX 48
 const char *ctl_age(char *text, uint64_t usec);
 
-/* The connections that are open; 0 where a corrupted board says that more ended than began. */
-uint64_t ctl_open(const uint64_t connections[CONNECTION_FIELDS]);
-/* The connection fields whose names begin with prefix (`refused`, `aborted`), added up. */
-uint64_t ctl_sum(const uint64_t connections[CONNECTION_FIELDS], const char *prefix);
 /* Room for `1200 accepted, 1190 finished, 7 refused, 0 timed out, 0 aborted, 3 open`. */
 #define CTL_LEDGER_MAX 200
 const char *ctl_ledger(char *text, const uint64_t connections[CONNECTION_FIELDS]);

@@ -53,7 +53,8 @@ void xinetd_read(struct import *import, const char *file, char *text, bool alone
 void xservice_translate(struct xservice *service);
 /* The attributes that say neither where the service listens nor what serves. */
 void xservice_take_rest(struct xservice *service);
-/* Puts the addresses of only_from and no_access, as xinetd understands them, into allow or deny. */
-void xservice_addresses(struct xservice *service, const char *key, const struct texts *values);
+/* Two of these, whose addresses are put into allow and deny as xinetd understands them. */
+void xservice_take_only_from(struct xservice *service, const struct xattribute *attribute);
+void xservice_take_no_access(struct xservice *service, const struct xattribute *attribute);
 
 #endif

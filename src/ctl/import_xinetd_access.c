@@ -128,7 +128,7 @@ static void take_nothing(const struct access *access, const char *text)
 	draft_off(draft, "%s lacks %s", access->key, text);
 }
 
-void xservice_addresses(struct xservice *service, const char *key, const struct texts *values)
+static void take_addresses(struct xservice *service, const char *key, const struct texts *values)
 {
 	struct access access = {.service = service, .key = key};
 
@@ -140,4 +140,59 @@ void xservice_addresses(struct xservice *service, const char *key, const struct 
 		    !take_host(&access, text))
 			take_nothing(&access, text);
 	}
+}
+
+/* ---- both ---- */
+
+static bool has_ipv6(const struct texts *addresses)
+{
+	for (size_t i = 0; i < addresses->count; i++)
+		if (strchr(addresses->items[i], ':'))
+			return true;
+	return false;
+}
+
+/* Everybody, or everybody who comes by IPv4, needs no list. */
+static void settle_everybody(struct xservice *service)
+{
+	const struct texts *allow = draft_values(service->draft, "allow");
+	const char *listen = draft_value(service->draft, "listen");
+
+	if (!allow || !texts_have(allow, "0.0.0.0/0"))
+		return;
+	if (texts_have(allow, "::/0")) {
+		draft_say(service->draft, "only_from is everybody");
+	} else if (!has_ipv6(allow) && strncmp(listen + 3, "://*:", 5) == 0) {
+		draft_set(service->draft, "listen", "%.3s4%s", listen, listen + 3);
+		draft_remark(service->draft, "listen", "only_from is everybody, by IPv4");
+	} else {
+		return;
+	}
+	draft_unset(service->draft, "allow");
+}
+
+void xservice_take_only_from(struct xservice *service, const struct xattribute *attribute)
+{
+	struct texts set = xservice_set(service, "only_from");
+
+	(void)attribute;
+	if (set.count) {
+		take_addresses(service, "allow", &set);
+		settle_everybody(service);
+		return;
+	}
+	draft_add(service->draft, "deny", "0.0.0.0/0");
+	draft_add(service->draft, "deny", "::/0");
+	draft_remark(service->draft, "deny", "only_from is empty: nobody");
+}
+
+void xservice_take_no_access(struct xservice *service, const struct xattribute *attribute)
+{
+	struct texts set = xservice_set(service, "no_access");
+
+	(void)attribute;
+	take_addresses(service, "deny", &set);
+	if (draft_values(service->draft, "allow") && set.count)
+		draft_say(service->draft, "a client that is in both: xinetd goes by the more "
+					  "specific one, preforkd by deny");
 }

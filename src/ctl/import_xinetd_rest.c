@@ -168,59 +168,6 @@ static void take_env(struct xservice *service, const struct xattribute *attribut
 
 /* ---- who may connect ---- */
 
-static bool has_ipv6(const struct texts *addresses)
-{
-	for (size_t i = 0; i < addresses->count; i++)
-		if (strchr(addresses->items[i], ':'))
-			return true;
-	return false;
-}
-
-/* Everybody, or everybody who comes by IPv4, needs no list. */
-static void settle_everybody(struct xservice *service)
-{
-	const struct texts *allow = draft_values(service->draft, "allow");
-	const char *listen = draft_value(service->draft, "listen");
-
-	if (!allow || !texts_have(allow, "0.0.0.0/0"))
-		return;
-	if (texts_have(allow, "::/0")) {
-		draft_say(service->draft, "only_from is everybody");
-	} else if (!has_ipv6(allow) && strncmp(listen + 3, "://*:", 5) == 0) {
-		draft_set(service->draft, "listen", "%.3s4%s", listen, listen + 3);
-		draft_remark(service->draft, "listen", "only_from is everybody, by IPv4");
-	} else {
-		return;
-	}
-	draft_unset(service->draft, "allow");
-}
-
-static void take_only_from(struct xservice *service, const struct xattribute *attribute)
-{
-	struct texts set = xservice_set(service, "only_from");
-
-	(void)attribute;
-	if (set.count) {
-		xservice_addresses(service, "allow", &set);
-		settle_everybody(service);
-		return;
-	}
-	draft_add(service->draft, "deny", "0.0.0.0/0");
-	draft_add(service->draft, "deny", "::/0");
-	draft_remark(service->draft, "deny", "only_from is empty: nobody");
-}
-
-static void take_no_access(struct xservice *service, const struct xattribute *attribute)
-{
-	struct texts set = xservice_set(service, "no_access");
-
-	(void)attribute;
-	xservice_addresses(service, "deny", &set);
-	if (draft_values(service->draft, "allow") && set.count)
-		draft_say(service->draft, "a client that is in both: xinetd goes by the more "
-					  "specific one, preforkd by deny");
-}
-
 static void take_access_times(struct xservice *service, const struct xattribute *attribute)
 {
 	draft_note(service->draft, "no equivalent: a service is there at all times", "%s = %s",
@@ -330,8 +277,8 @@ static const struct rule rules[] = {
 	{"rlimit_stack", NULL, "no equivalent; see limit_as", false},
 	{"env", take_env, NULL, true},
 	{"passenv", NULL, "no equivalent: a program has the environment of the daemon", true},
-	{"only_from", take_only_from, NULL, true},
-	{"no_access", take_no_access, NULL, true},
+	{"only_from", xservice_take_only_from, NULL, true},
+	{"no_access", xservice_take_no_access, NULL, true},
 	{"access_times", take_access_times, NULL, false},
 	{"instances", take_instances, NULL, false},
 	{"per_source", take_per_source, NULL, false},

@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "ctl/json.h"
 #include "ctl/order.h"
+#include "view/json.h"
 
 /* The board wakes nobody: its readers look again and again. */
 #define LOOK_EVERY_MSEC 10
@@ -159,11 +159,11 @@ static int show(const struct waiting *waiting, bool json, struct error *err)
 	read_extras(waiting, &extras);
 	if (!json)
 		print_result(waiting, &extras);
-	else if (json_verdict(waiting->order->verb, verdict,
-			      extras.totals ? extras.instance.connections : NULL,
-			      extras.replaced ? &extras.ledgers.replaced[waiting->order->kind]
-					      : NULL,
-			      err) < 0)
+	else if (view_json_verdict(stdout, waiting->order->verb, verdict,
+				   extras.totals ? extras.instance.connections : NULL,
+				   extras.replaced ? &extras.ledgers.replaced[waiting->order->kind]
+						   : NULL,
+				   err) < 0)
 		return -1;
 	return verdict->failed ? CTL_EXIT_FAILED : 0;
 }

@@ -16,7 +16,7 @@ LISTEN = ('service "a": listen: missing; an address, as in '
 NO_KEY = "there is no such key; "
 LISTED = NO_KEY + "preforkd.conf(5) lists them"
 NAME = "a name is 1 to 63 of A-Z a-z 0-9 _ . -"
-BUILTINS = "known: chargen, daytime, discard, echo, message, qotd, time"
+BUILTINS = "known: agent, chargen, daytime, discard, echo, message, qotd, status, time"
 LONG = "n" * 64
 
 

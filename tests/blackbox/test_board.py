@@ -51,7 +51,7 @@ def test_status_text(daemon):
                          text)
         assert "1 pool, 2/2 workers ready, 1 busy" in text
         assert "1 accepted, 0 finished, 0 refused, 0 timed out, 0 aborted, 1 open" in text
-        assert re.search(rf"^a +{re.escape(d.address())} +echo +2/2 +1 +1 +0 ", text, re.M)
+        assert re.search(rf"^a +{re.escape(d.address())} +echo +2/2 +1 +0/\d+ +- +- +1 +0 ", text, re.M)
         assert re.search(rf"^ *\d+ +a +{re.escape(d.address())} +busy +1 .*"
                          rf"127.0.0.1:{client.getsockname()[1]}$", text, re.M)
 

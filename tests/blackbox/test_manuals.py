@@ -99,10 +99,19 @@ def test_every_option_of_preforkctl_is_in_the_manual(programs):
 
 
 def test_every_field_of_the_board_is_in_the_manual(programs):
+    """In the words of the table, and in its order."""
     text = (programs.source / "src/board/fields.def").read_text()
-    fields = set(re.findall(r"^\w+_FIELD\((\w+), (?:COUNTER|GAUGE)", text, re.M))
-    assert {"accepted", "workers_ready", "reloads_failed"} <= fields
-    assert fields <= tags(manual(programs, "preforkctl.1"), "Va")
+    lists = [[], [], []]
+    for table, name, kind, unit, text in re.findall(
+            r'^(\w+)_FIELD\((\w+), (COUNTER|GAUGE), "(\w+)",\s*"([^"]*)"\)', text, re.M):
+        place = {"CONNECTION": 0, "ENDING": 0, "POOL": 1, "INSTANCE": 2}[table]
+        lists[place].append((name, kind.lower(), unit, text))
+    assert all(lists)
+    page = manual(programs, "preforkd-board.7")
+    section = page[page.index(".Sh FIELDS"):page.index(".Sh QUEUES")]
+    parts = re.split(r"^\.Ss .*$", section, flags=re.M)[1:]
+    assert [re.findall(r"^\.It Va (\w+) Pq (\w+), (\w+)\n(.*)$", part, re.M)
+            for part in parts] == lists
 
 
 def test_every_builtin_is_in_the_manuals(programs):
@@ -110,7 +119,8 @@ def test_every_builtin_is_in_the_manuals(programs):
     names = set(listed.split("known: ")[1].strip().split(", "))
     assert "echo" in names
     assert names <= tags(manual(programs, "preforkd.8"), "Ic")
-    usage = re.search(r"^ +--builtin NAME +(.*)", preforkd(programs, "--help").out, re.M)[1]
+    usage = re.search(r"^ +--builtin NAME +(.*?)^ +--module", preforkd(programs, "--help").out,
+                      re.M | re.S)[1]
     assert set(usage.split()) == names
     assert names <= set(re.findall(r"\w+", manual(programs, "preforkd.conf.5")))
 
@@ -142,7 +152,7 @@ def test_examples_show_each_handler(programs):
 
 
 @pytest.mark.parametrize("name", ["preforkctl.1", "preforkd.8", "preforkd.conf.5",
-                                  "preforkd-handler.3", "preforkd-programs.7",
+                                  "preforkd-board.7", "preforkd-handler.3", "preforkd-programs.7",
                                   "preforkd-systemd.7"])
 def test_what_is_referred_to_is_there(programs, name):
     """`.Xr preforkd... N` leads to a page of ours, `.Sx TITLE` to a section of the page, or of the
@@ -268,10 +278,16 @@ def test_shipped_configuration_of_an_instance(programs, tmp_path):
     assert (result.lines, result.code) == ([f"{path}: ok, 1 service"], 0)
 
 
+def test_shipped_example_of_an_agent(programs, tmp_path):
+    path = write(tmp_path / "agent.conf", (programs.source / "conf/agent.conf").read_bytes())
+    result = check(programs, path)
+    assert (result.lines, result.code) == ([f"{path}: ok, 2 services"], 0)
+
+
 def test_what_is_commented_out_in_the_shipped_configuration_is_right(programs, tmp_path):
     text = (programs.source / "conf/preforkd.conf").read_text()
     blocks = re.findall(r"^# service .*?^# }$", text, re.S | re.M)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     keys = {key for block in blocks for key in re.findall(r"^#\s+(\w+)\s+=", block, re.M)}
     dump = dump_of_every_key(programs, tmp_path)
     assert keys <= set(re.findall(r"^\t?(\w+) = ", dump, re.M))
