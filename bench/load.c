@@ -525,6 +525,7 @@ static void clients_run(struct client *clients, uint64_t *took, double *used)
 		clients[i].fd = -1;
 		clients[i].number = i;
 		memset(clients[i].sent, 'a' + (int)(i % 26), load.bytes);
+		clients[i].sent[load.bytes - 1] = '\n'; /* some servers echo lines */
 		if (pthread_create(&clients[i].thread, &attributes, client_main, &clients[i]) != 0)
 			errx(EX_OSERR, "client %llu cannot start", (unsigned long long)i);
 	}

@@ -12,7 +12,11 @@ bench_tiny_SOURCES = bench/tiny.c
 bench_tiny_CFLAGS = $(WARN_CFLAGS) -fno-stack-protector -fno-sanitize=all
 bench_tiny_LDFLAGS = -all-static -nostartfiles
 CLEANFILES += $(EXTRA_PROGRAMS)
-EXTRA_DIST += bench/README bench/journal bench/run bench/upgrade
+EXTRA_DIST += bench/README bench/accuracy bench/journal bench/run bench/upgrade \
+	bench/lib/__init__.py bench/lib/common.py bench/lib/cpu.py bench/lib/kinds.py \
+	bench/lib/netserver.pl bench/lib/own.py bench/lib/peers.py bench/lib/plots.py \
+	bench/lib/process.py bench/lib/results.py bench/lib/rounds.py bench/lib/special.py \
+	bench/lib/watch.py
 
 bench-programs: bench/bare$(EXEEXT) bench/burst$(EXEEXT) bench/load$(EXEEXT) bench/lookups$(EXEEXT) bench/tiny$(EXEEXT)
 .PHONY: bench-programs

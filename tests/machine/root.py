@@ -17,8 +17,8 @@ from pathlib import Path
 
 # What preforkd needs, and what tests want to find in there. Interpreters: sh and perl are always in.
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "libpam-systemd", "libconfuse2", "libjansson4",
-            "libseccomp2", "libsystemd0", "socat", "netcat-openbsd", "procps", "iproute2",
-            "netbase",
+            "libncursesw6", "libseccomp2", "libsystemd0", "socat", "netcat-openbsd", "procps",
+            "iproute2", "netbase",
             # The programs and clients of preforkd-programs(7).
             "rsync", "git", "openssh-server", "openssh-client", "python3", "curl", "haproxy",
             "nginx", "php-cgi", "gunicorn", "nodejs")
