@@ -16,7 +16,10 @@ EXTRA_DIST += bench/README bench/accuracy bench/journal bench/run bench/upgrade 
 	bench/lib/__init__.py bench/lib/common.py bench/lib/cpu.py bench/lib/kinds.py \
 	bench/lib/netserver.pl bench/lib/own.py bench/lib/peers.py bench/lib/plots.py \
 	bench/lib/process.py bench/lib/results.py bench/lib/rounds.py bench/lib/special.py \
-	bench/lib/watch.py
+	bench/lib/watch.py \
+	bench/RESULTS/README.md bench/RESULTS/results.json bench/RESULTS/burst.svg \
+	bench/RESULTS/cpu.svg bench/RESULTS/latency.svg bench/RESULTS/memory.svg \
+	bench/RESULTS/ratio.svg
 
 bench-programs: bench/bare$(EXEEXT) bench/burst$(EXEEXT) bench/load$(EXEEXT) bench/lookups$(EXEEXT) bench/tiny$(EXEEXT)
 .PHONY: bench-programs
