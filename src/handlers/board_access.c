@@ -13,8 +13,6 @@ const struct board_reader *handler_board(void)
 void handler_give_board(const struct master_file *master, const struct board_file *workers,
 			int master_fd)
 {
-	own = (struct board_reader){.head = &master->head,
-				    .master = master,
-				    .workers = workers,
-				    .lock_fd = master_fd};
+	own = (struct board_reader){
+		.head = &master->head, .master = master, .workers = workers, .lock_fd = master_fd};
 }

@@ -22,8 +22,9 @@ static int on_look(sd_event_source *source, uint64_t usec, void *userdata)
 	struct crew *crew = userdata;
 	struct sources *sources = crew->admission.rules.sources;
 	uint64_t accepted = sources_accepted(sources, (uint32_t)crew->board);
-	int waiting =
-		listener_is_empty(crew->listeners[0]) ? 0 : unix_queue(crew->listeners[0]->fd, NULL);
+	int waiting = listener_is_empty(crew->listeners[0])
+			      ? 0
+			      : unix_queue(crew->listeners[0]->fd, NULL);
 
 	(void)usec;
 	if (waiting >= 0)
