@@ -344,12 +344,18 @@ def no_process(machine):
     machine.kill(workers(machine)[0], "KILL")
 
 
+def knock(address):
+    connect(address).close()
+
+
 def no_descriptors(machine):
     """A worker has one client at a time: only a limit below what it has already stops it."""
     start(machine, echo("echo", TCP))
-    machine.run("prlimit", f"--pid={workers(machine)[0]}", "--nofile=3:3", user="nobody")
-    # It waits in accept() already, with a descriptor for the next client.
-    assert machine.exchange(TCP, b"hello") == b"hello"
+    pid = workers(machine)[0]
+    machine.run("prlimit", f"--pid={pid}", "--nofile=3:", user="nobody")
+    machine.inside(knock, TCP)
+    entry(machine, "descriptors_exhausted")
+    machine.run("prlimit", f"--pid={pid}", "--nofile=64:", user="nobody")
 
 
 def unclaimed(machine):
@@ -452,6 +458,14 @@ def losses(machine):
     return {w["pid"]: w["connections"]["log_lost"] for w in machine.status()["workers"]}
 
 
+def together(address, count):
+    """Clients that are all served at the same time, by a worker each."""
+    with contextlib.ExitStack() as stack:
+        for s in [stack.enter_context(connect(address)) for _ in range(count)]:
+            s.sendall(b"x")
+            assert s.recv(9) == b"x"
+
+
 def test_a_stuck_journald_stops_nobody(machine):
     """Each line came or is counted; and what was lost is said as soon as a line goes out again."""
     start(machine, echo("echo", TCP, workers=4, log_connections="true"),
@@ -475,9 +489,9 @@ def test_a_stuck_journald_stops_nobody(machine):
         return len(machine.journal(MESSAGE_ID=IDS["connection"]))
 
     machine.wait("what journald had in its queue", lambda: came() == LINES - sum(lost.values()))
-    # As many as it takes until each worker had one.
+    # All at once: one after the other would have the same worker.
     def served():
-        machine.exchange(TCP, b"x")
+        machine.inside(together, TCP, 4)
         return {int(m["_PID"]) for m in machine.journal(MESSAGE_ID=IDS["log_lost"])}
 
     machine.wait("all said it", lambda: served() >= {pid for pid in lost if lost[pid]})

@@ -340,8 +340,11 @@ def test_gunicorn_has_a_new_application_after_a_recycle(opened):
     text = opened.machine.read("/srv/app/app.py")
     opened.machine.write("/srv/app/app.py", text.replace("from gunicorn", "again"))
     opened.machine.ctl("recycle")
-    # The old one may still take one.
+    # The old one may still take one, until it has gone.
     opened.machine.wait("the new one", lambda: "again" in opened.alice(GET_APP))
+    opened.machine.wait("only the new one", lambda: [
+        p["workers_running"] for p in opened.machine.status()["pools"]
+        if p["service"] == "app"] == [1])
     opened.machine.write("/srv/app/app.py", "this is no Python\n")
     assert opened.machine.ctl("recycle", check=False).returncode == 1
     for _ in range(20):
