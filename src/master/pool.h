@@ -7,8 +7,8 @@
  * when clients would wait: when fewer than `spare` workers are idle, or clients are in the queue,
  * and the workers there are will not be done with so many clients within POOL_PATIENCE_USEC. Where
  * it is not clear that more workers would help, that is tried out. It shrinks by its least number
- * of idle workers over `shrink_after`, half of the excess at a time: workers that block in accept()
- * get their clients strictly in turn, so that no single one looks idle for long.
+ * of idle workers over `shrink_after`, half of the excess at a time. Who is idle at a moment says
+ * little: some kinds of workers get their clients in turn, of others the last to serve is the next.
  */
 #ifndef MASTER_POOL_H
 #define MASTER_POOL_H

@@ -18,6 +18,7 @@ import ctl
 import netns
 from benching import (DATAGRAMS, STREAMS, Server, bench, bind, check_good, children, echo,
                       echo_datagram, errors, read_all, reset)
+from daemon import wait_until
 
 
 # ---- every kind of address
@@ -286,14 +287,14 @@ server {{ listen 127.0.0.1:{port}; root {tmp_path}; }} }}
 """)
     process = subprocess.Popen(["nginx", "-p", tmp_path, "-c", tmp_path / "nginx.conf", "-e",
                                 tmp_path / "error.log"])
-    end = time.monotonic() + ctl.HANG
-    while process.poll() is None and time.monotonic() < end:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            return process, f"tcp://127.0.0.1:{port}"
-        except ConnectionRefusedError:
-            time.sleep(0.01)
-    raise AssertionError((tmp_path / "error.log").read_text())
+
+    def listens():
+        assert process.poll() is None, (tmp_path / "error.log").read_text()
+        with socket.socket() as s:
+            return s.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_until("nginx", listens)
+    return process, f"tcp://127.0.0.1:{port}"
 
 
 @pytest.mark.parametrize("keep", [False, True], ids=["each", "kept"])
@@ -590,10 +591,7 @@ def test_ended_early(tmp_path, number):
     with Server(tmp_path, serve) as server:
         process = ctl.start("bench", server.address, "-d", "1h", "-c", 1, "--json",
                             "--timeout", "0")
-        end = time.monotonic() + ctl.HANG
-        while not held:
-            assert time.monotonic() < end
-            time.sleep(0.01)
+        wait_until("one that is held", lambda: held)
         process.send_signal(number)
         out, err = process.communicate(timeout=ctl.HANG)
     assert (process.returncode, err) == (0, b"")
@@ -607,10 +605,7 @@ def test_no_process_is_left_behind(tmp_path):
     """Killed, it cannot end them: the kernel does."""
     with Server(tmp_path, echo) as server:
         process = ctl.start("bench", server.address, "-d", "1h", "-c", 2, "--processes", 2)
-        end = time.monotonic() + ctl.HANG
-        while server.count < 10:
-            assert time.monotonic() < end
-            time.sleep(0.01)
+        wait_until("ten", lambda: server.count >= 10)
         pids = children(process.pid)
         assert len(pids) == 2
         process.kill()
