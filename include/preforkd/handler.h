@@ -36,9 +36,11 @@ extern "C" {
 #define PREFORKD_REFUSE_LOOPS 0x1u
 /* Never answer a datagram with more than 512 bytes: the source may be forged. */
 #define PREFORKD_SMALL_REPLIES 0x2u
-/* serve() waits for nothing: it reads nothing, writes a kilobyte at most and returns. Others are
- * then not woken for clients that this one will have served before they look. */
+/* serve() waits for nothing: it reads nothing, writes a kilobyte at most and returns. Then only as
+ * many workers as there are CPUs (two at least) wait for clients, and the others for their turn. */
 #define PREFORKD_PROMPT 0x4u
+/* The same of answer(): it waits for nothing. */
+#define PREFORKD_PROMPT_ANSWER 0x8u
 
 /* One `key = "value"` of the service's options section. */
 struct preforkd_option {

@@ -104,7 +104,7 @@ static void chargen_close(void *state)
 
 const struct preforkd_handler builtin_chargen = {
 	.abi = PREFORKD_ABI,
-	.flags = PREFORKD_REFUSE_LOOPS | PREFORKD_SMALL_REPLIES,
+	.flags = PREFORKD_REFUSE_LOOPS | PREFORKD_SMALL_REPLIES | PREFORKD_PROMPT_ANSWER,
 	.name = "chargen",
 	.open = chargen_open,
 	.enter = chargen_enter,

@@ -70,7 +70,8 @@ static ssize_t daytime_answer(void *state, const struct preforkd_datagram *datag
 
 const struct preforkd_handler builtin_daytime = {
 	.abi = PREFORKD_ABI,
-	.flags = PREFORKD_REFUSE_LOOPS | PREFORKD_SMALL_REPLIES | PREFORKD_PROMPT,
+	.flags = PREFORKD_REFUSE_LOOPS | PREFORKD_SMALL_REPLIES | PREFORKD_PROMPT |
+		 PREFORKD_PROMPT_ANSWER,
 	.name = "daytime",
 	.open = daytime_open,
 	.serve = daytime_serve,

@@ -28,7 +28,7 @@ static ssize_t discard_answer(void *state, const struct preforkd_datagram *datag
 
 const struct preforkd_handler builtin_discard = {
 	.abi = PREFORKD_ABI,
-	.flags = PREFORKD_REFUSE_LOOPS | PREFORKD_SMALL_REPLIES,
+	.flags = PREFORKD_REFUSE_LOOPS | PREFORKD_SMALL_REPLIES | PREFORKD_PROMPT_ANSWER,
 	.name = "discard",
 	.open = builtin_open_plain,
 	.serve = discard_serve,

@@ -66,7 +66,7 @@ HOT static ssize_t echo_answer(void *state, const struct preforkd_datagram *data
 
 const struct preforkd_handler builtin_echo = {
 	.abi = PREFORKD_ABI,
-	.flags = PREFORKD_REFUSE_LOOPS,
+	.flags = PREFORKD_REFUSE_LOOPS | PREFORKD_PROMPT_ANSWER,
 	.name = "echo",
 	.open = builtin_open_plain,
 	.serve = echo_serve,

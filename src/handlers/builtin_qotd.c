@@ -228,7 +228,7 @@ static ssize_t qotd_answer(void *state, const struct preforkd_datagram *datagram
 
 const struct preforkd_handler builtin_qotd = {
 	.abi = PREFORKD_ABI,
-	.flags = PREFORKD_REFUSE_LOOPS | PREFORKD_SMALL_REPLIES,
+	.flags = PREFORKD_REFUSE_LOOPS | PREFORKD_SMALL_REPLIES | PREFORKD_PROMPT_ANSWER,
 	.name = "qotd",
 	.open = qotd_open,
 	.enter = qotd_enter,

@@ -42,7 +42,8 @@ static ssize_t time_answer(void *state, const struct preforkd_datagram *datagram
 
 const struct preforkd_handler builtin_time = {
 	.abi = PREFORKD_ABI,
-	.flags = PREFORKD_REFUSE_LOOPS | PREFORKD_SMALL_REPLIES | PREFORKD_PROMPT,
+	.flags = PREFORKD_REFUSE_LOOPS | PREFORKD_SMALL_REPLIES | PREFORKD_PROMPT |
+		 PREFORKD_PROMPT_ANSWER,
 	.name = "time",
 	.open = builtin_open_plain,
 	.serve = time_serve,

@@ -181,8 +181,11 @@ char *crew_socket_names(const struct service_config *service);
 void crew_take_listeners(struct crew *crew, struct listener **listeners, size_t count);
 /* Shows on the board how many clients wait. */
 void crew_show_queue(struct crew *crew);
-/* What its workers wait in. Returns 0, or -1 with err. */
+/* What its workers wait in or for, once its handler and its rules are open. Returns 0, or -1 with
+ * err. */
 int crew_open_listeners(struct crew *crew, struct error *err);
+/* Whether its workers wait in accept() in turn, see worker/turns.h. */
+bool crew_takes_turns(const struct crew *crew);
 void crew_release_listeners(struct crew *crew);
 bool crew_holds(const struct crew *crew, const struct listener *listener);
 /* Of those that are drained: how many have clients in the queue. With `alone` only those that no

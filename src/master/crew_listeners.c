@@ -61,15 +61,25 @@ static void compose_address(struct crew *crew)
 		memcpy(crew->address + room - sizeof("..."), "...", sizeof("..."));
 }
 
+/* Rules and limits may have to wait for a client. */
+bool crew_takes_turns(const struct crew *crew)
+{
+	const struct preforkd_handler *handler = crew->handler.handler;
+	bool datagrams = crew->listeners[0]->endpoint.type == SOCK_DGRAM;
+	uint32_t flag = datagrams ? PREFORKD_PROMPT_ANSWER : PREFORKD_PROMPT;
+
+	return handler && (handler->flags & flag) && crew->admission.everybody;
+}
+
 /*
  * Whether the socket blocks is seen by all who share it. Workers that serve connections themselves
- * want it not to (worker/ready.h), those of programs wait in accept(). What copies of a program
- * have made of it stays until the last of them has gone, which may rely on it.
+ * want it not to (worker/ready.h), unless they take turns; those of programs wait in accept(). What
+ * copies of a program have made of it stays until the last of them has gone, which may rely on it.
  */
 static bool wants_blocking(const struct crew *crew, const struct listener *l)
 {
 	return l->endpoint.type == SOCK_DGRAM || crew->service->kind == HANDLER_EXEC ||
-	       crew_is_acceptor(crew);
+	       crew_is_acceptor(crew) || crew_takes_turns(crew);
 }
 
 /* The last of these pools, which is the newest, that has it; one with copies of a program goes
@@ -100,19 +110,24 @@ void crew_take_listeners(struct crew *crew, struct listener **listeners, size_t 
 	crew->listeners = listeners;
 	crew->listener_count = count;
 	compose_address(crew);
-	for (size_t i = 0; i < count && !crew->adopted; i++) {
-		const struct crew *other = find_other(crew, listeners[i]);
+}
 
-		if (!other || !crew_is_acceptor(other))
-			listener_set_blocking(listeners[i], wants_blocking(crew, listeners[i]));
-	}
+static int open_listener(const struct crew *crew, struct listener *l, struct error *err)
+{
+	const struct crew *other = find_other(crew, l);
+	bool blocking = wants_blocking(crew, l);
+
+	if (!other || !crew_is_acceptor(other))
+		listener_set_blocking(l, blocking);
+	if (crew_takes_turns(crew))
+		return listener_open_turns(l, err);
+	return blocking ? 0 : listener_open_ready(l, err);
 }
 
 int crew_open_listeners(struct crew *crew, struct error *err)
 {
 	for (size_t i = 0; i < crew->listener_count; i++)
-		if (!wants_blocking(crew, crew->listeners[i]) &&
-		    listener_open_ready(crew->listeners[i], err) < 0)
+		if (open_listener(crew, crew->listeners[i], err) < 0)
 			return -1;
 	return 0;
 }

@@ -124,9 +124,10 @@ struct crew *crew_new(struct master *m, struct held_config *held,
 			      .report = -1};
 	crew_take_listeners(crew, listeners, count);
 	crew->title = mem_format("preforkd: %s [%s]", service->name, crew->address);
-	if (crew_open_listeners(crew, err) < 0 || crew_open_size(crew, err) < 0 ||
-	    open_handler(crew, err) < 0 || crew_open_overdue(crew, err) < 0 ||
-	    admission_open(m, &crew->admission, service, crew->listeners[0], err) < 0) {
+	if (crew_open_size(crew, err) < 0 || open_handler(crew, err) < 0 ||
+	    crew_open_overdue(crew, err) < 0 ||
+	    admission_open(m, &crew->admission, service, crew->listeners[0], err) < 0 ||
+	    crew_open_listeners(crew, err) < 0) {
 		crew_free(crew);
 		return NULL;
 	}

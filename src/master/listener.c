@@ -15,6 +15,7 @@
 #include "config/config.h"
 #include "master/listener.h"
 #include "worker/ready.h"
+#include "worker/turns.h"
 
 /* __SO_ACCEPTCON, as /proc/net/unix shows it. */
 #define UNIX_LISTENS 0x10000UL
@@ -118,6 +119,7 @@ static struct listener *listener_new(const struct endpoint *endpoint)
 
 	l->users = 1;
 	l->ready = -1;
+	l->turns = -1;
 	l->endpoint = *endpoint;
 	endpoint_format(endpoint, l->configured);
 	return l;
@@ -223,6 +225,13 @@ int listener_open_ready(struct listener *l, struct error *err)
 	return listener_failed(l, "epoll", err);
 }
 
+int listener_open_turns(struct listener *l, struct error *err)
+{
+	if (l->turns < 0)
+		l->turns = turns_create();
+	return l->turns < 0 ? listener_failed(l, "memfd", err) : 0;
+}
+
 void listener_set_blocking(const struct listener *l, bool blocking)
 {
 	int flags = fcntl(l->fd, F_GETFL);
@@ -250,6 +259,7 @@ void listener_release(struct listener *l)
 	if (!l->stored)
 		listener_remove_path(l);
 	fd_close(&l->ready);
+	fd_close(&l->turns);
 	if (!l->passed)
 		fd_close(&l->fd);
 	free(l->stored);

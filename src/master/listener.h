@@ -16,6 +16,7 @@ struct service_config;
 struct listener {
 	int fd;
 	int ready;                /* epoll(7) that its workers wait in, or -1; see worker/ready.h */
+	int turns;                /* or take turns by, or -1; see worker/turns.h */
 	unsigned users;           /* pools that hold it */
 	bool listening;           /* listen() was called; datagram sockets need none */
 	bool draining;            /* new clients are kept out */
@@ -52,6 +53,7 @@ int listener_apply(struct listener *listener, const struct service_config *servi
 		   struct error *err);
 /* For workers that do not wait in accept(): makes what they wait in. Returns 0, or -1 with err. */
 int listener_open_ready(struct listener *listener, struct error *err);
+int listener_open_turns(struct listener *listener, struct error *err);
 /* For who waits in accept(), or does not: whatever a program may have set on it. */
 void listener_set_blocking(const struct listener *listener, bool blocking);
 /* listen(2), where the type wants it; again to change the backlog. */

@@ -63,6 +63,7 @@ static void fill_job(struct worker_job *job, const struct crew *crew)
 		.death_signal = SIGTERM,
 		.listener = l->fd,
 		.ready = l->ready,
+		.turns = crew_takes_turns(crew) ? l->turns : -1,
 		.type = l->endpoint.type,
 		.gate = crew->gate,
 		.report = crew->report,

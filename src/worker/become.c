@@ -26,7 +26,7 @@ static int failed(struct error *err, const char *what, const char *about)
 
 static int keep_own_descriptors(const struct worker_job *job, struct error *err)
 {
-	const int keep[] = {job->listener, job->ready, job->gate,    job->report,
+	const int keep[] = {job->listener, job->ready, job->turns,   job->gate,       job->report,
 			    job->wake,     job->board, job->answers, log_descriptor()};
 
 	if (fd_close_others(keep, sizeof(keep) / sizeof(keep[0])) < 0)

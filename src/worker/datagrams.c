@@ -21,6 +21,7 @@
 #include "worker/program_datagram.h"
 #include "worker/refuse.h"
 #include "worker/stop.h"
+#include "worker/turns.h"
 
 #define DATAGRAM_MAX 65536
 
@@ -46,6 +47,7 @@ struct exchange {
 			 from */
 	bool told;    /* it tells more than that, for the admission */
 	struct entrant entrant;
+	struct turns turns;
 	bool to_many; /* it was sent to a broadcast or multicast address */
 };
 
@@ -322,11 +324,21 @@ HOT static void serve_datagram(struct loop *loop, struct exchange *x, int fd, si
 		log_datagram(x, len, size, outcome, end - begin);
 }
 
+static int open_turns(struct exchange *x, const struct worker_job *job)
+{
+	if (job->turns < 0 || turns_open(&x->turns, job->turns) == 0)
+		return 0;
+	log_event(LOG_LEVEL_ERROR, MESSAGE_worker_failed, NULL, "turns: %s", strerror(errno));
+	return -1;
+}
+
 /* Waits for the next one. */
 HOT static ssize_t take(struct exchange *x, struct loop *loop)
 {
 	ssize_t n;
 
+	if (x->turns.fd >= 0 && x->turns.held < 0 && turns_take(&x->turns) < 0)
+		return -1;
 	if (!loop->job->program) {
 		if (loop->admission)
 			admit_wait(loop, loop->listener);
@@ -342,7 +354,9 @@ HOT static ssize_t take(struct exchange *x, struct loop *loop)
 
 HOT int loop_datagrams(struct loop *loop)
 {
-	struct exchange x = {.pktinfo = loop->job->pktinfo, .told = ask_for_more(loop->job)};
+	struct exchange x = {.pktinfo = loop->job->pktinfo,
+			     .told = ask_for_more(loop->job),
+			     .turns = {.fd = -1}};
 	/* A second descriptor: a stop between the receive and the send must not eat the reply. */
 	int reply_fd = dup(loop->job->listener);
 
@@ -350,7 +364,8 @@ HOT int loop_datagrams(struct loop *loop)
 		log_event(LOG_LEVEL_ERROR, MESSAGE_worker_failed, NULL, "dup: %s", strerror(errno));
 		return -1;
 	}
-	if (loop->job->program && program_datagram_open(loop->job) < 0)
+	if (open_turns(&x, loop->job) < 0 ||
+	    (loop->job->program && program_datagram_open(loop->job) < 0))
 		return -1;
 	while (!loop_ends(loop)) {
 		ssize_t n = take(&x, loop);

@@ -63,6 +63,7 @@ struct worker_job {
 	/* descriptors, all open in the master at the fork; everything else is closed */
 	int listener;
 	int ready;    /* epoll(7) that the workers of a listener share; -1: none */
+	int turns;    /* worker/turns.h; -1: this one waits in the epoll */
 	int type;     /* SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM */
 	int gate;     /* read once before the first accept; -1: none */
 	int report;   /* where a failure before readiness is told; -1: in the log */

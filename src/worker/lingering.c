@@ -46,13 +46,18 @@ static void watch(const struct lingering *l, struct lingering_client *c)
 }
 
 /* Programs that still run may have a copy of it: it has to be said that it is watched no more. */
+static void let_go(const struct lingering *l, const struct lingering_client *c)
+{
+	if (c->watched)
+		epoll_ctl(l->wake, EPOLL_CTL_DEL, c->fd, NULL);
+	close(c->fd);
+}
+
 static void drop(struct lingering *l, unsigned i)
 {
 	struct lingering_client *c = &l->clients[i];
 
-	if (c->watched)
-		epoll_ctl(l->wake, EPOLL_CTL_DEL, c->fd, NULL);
-	close(c->fd);
+	let_go(l, c);
 	memmove(c, c + 1, (--l->count - i) * sizeof(*c));
 }
 
@@ -109,20 +114,21 @@ void lingering_add_refused(struct lingering *l, int fd, uint64_t now)
 
 void lingering_look(struct lingering *l, uint64_t now)
 {
-	unsigned i = 0;
+	unsigned kept = 0;
 
-	while (i < l->count) {
+	for (unsigned i = 0; i < l->count; i++) {
 		struct lingering_client *c = &l->clients[i];
 		enum end end = drain(c, now);
 
 		if (end == ENDED) {
-			drop(l, i);
+			let_go(l, c);
 			continue;
 		}
 		if (!c->watched && (end == SENDS || now >= c->look))
 			watch(l, c);
-		i++;
+		l->clients[kept++] = *c;
 	}
+	l->count = kept;
 }
 
 uint64_t lingering_due(const struct lingering *l)

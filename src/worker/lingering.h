@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LINGERING_MOST 8
+#define LINGERING_MOST 16
 
 struct lingering {
 	int wake; /* readable when there is a reason to look; -1: none could be made */

@@ -38,6 +38,7 @@ libworker_la_SOURCES = \
 	src/worker/sources_queue.c src/worker/sources_table.h \
 	src/worker/stop.c src/worker/stop.h \
 	src/worker/traffic.c src/worker/traffic.h \
+	src/worker/turns.c src/worker/turns.h \
 	src/worker/waiting.c src/worker/waiting.h \
 	src/worker/worker.c src/worker/worker.h
 libworker_la_CFLAGS = $(AM_CFLAGS) $(SECCOMP_CFLAGS)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sysexits.h>
@@ -14,38 +15,68 @@
 #include "worker/loop.h"
 #include "worker/ready.h"
 #include "worker/stop.h"
+#include "worker/turns.h"
 
 /* From one look to the next at those that have not ended yet. */
 #define LOOK_MS 20
+/* In a worker that waits in accept(). */
+#define LOOK_SIGNAL SIGURG
 /* Clients from one look whether they queue up to the next. */
-#define TURNS 8
+#define CLIENTS 8
 
 static struct {
 	int listener;
 	int epoll;
 	int again, epoll_again; /* both once more: a stop puts a dead socket in their places */
-	bool prompt;
-	unsigned turns;
+	unsigned clients;
 	bool queue; /* there was another client each time */
+	struct turns turns;
+	timer_t timer;
+	bool ticks;
+	volatile sig_atomic_t ticked;
 	struct lingering lingering;
 } ready = {.listener = -1,
 	   .epoll = -1,
 	   .again = -1,
 	   .epoll_again = -1,
 	   .queue = true,
+	   .turns = {.fd = -1, .held = -1},
 	   .lingering = {.wake = -1}};
 
-int ready_open(int listener, int epoll, bool prompt, struct error *err)
+static int failed(struct error *err)
 {
-	ready.prompt = prompt;
+	return error_set(err, EX_OSERR, "preparing to wait for clients: %s", strerror(errno));
+}
+
+int ready_open(int listener, int epoll, struct error *err)
+{
 	ready.listener = listener;
 	ready.epoll = epoll;
 	ready.again = fcntl(listener, F_DUPFD_CLOEXEC, 3);
 	ready.epoll_again = fcntl(epoll, F_DUPFD_CLOEXEC, 3);
 	if (ready.again < 0 || ready.epoll_again < 0)
-		return error_set(err, EX_OSERR, "preparing to wait for clients: %s",
-				 strerror(errno));
+		return failed(err);
 	stop_waiting(epoll);
+	return 0;
+}
+
+static void on_tick(int signal)
+{
+	(void)signal;
+	ready.ticked = 1;
+}
+
+int ready_open_in_turn(int listener, int turns, struct error *err)
+{
+	/* Without RESTART: whoever waits is to look at those that have not ended yet. */
+	struct sigaction action = {.sa_handler = on_tick};
+	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = LOOK_SIGNAL};
+
+	ready.listener = listener;
+	sigemptyset(&action.sa_mask);
+	if (turns_open(&ready.turns, turns) < 0 || sigaction(LOOK_SIGNAL, &action, NULL) < 0 ||
+	    timer_create(CLOCK_MONOTONIC, &event, &ready.timer) < 0)
+		return failed(err);
 	return 0;
 }
 
@@ -64,16 +95,42 @@ static void look(void)
 	lingering_look(&ready.lingering, loop_now());
 }
 
-/* Those before this one have ended by now: it needs a moment. */
+static bool takes_turns(void)
+{
+	return ready.turns.fd >= 0;
+}
+
+/* A tick between the last look and accept() is not lost for long: there is another. */
+static void set_ticking(bool on)
+{
+	struct itimerspec every = {.it_interval = {.tv_nsec = on ? LOOK_MS * 1000000L : 0}};
+
+	every.it_value = every.it_interval;
+	timer_settime(ready.timer, 0, &every, NULL);
+	ready.ticks = on;
+}
+
+/* Most have ended when there is no more room. */
+static void make_room(uint64_t now_usec)
+{
+	if (ready.lingering.count < LINGERING_MOST)
+		return;
+	lingering_look(&ready.lingering, now_usec);
+	/* It is another's turn while we wait for the oldest. */
+	if (takes_turns() && ready.lingering.count == LINGERING_MOST)
+		turns_give(&ready.turns);
+}
+
 void ready_keep(int fd, uint64_t now_usec)
 {
-	lingering_look(&ready.lingering, now_usec);
+	make_room(now_usec);
 	lingering_add(&ready.lingering, fd, now_usec);
+	if (takes_turns() && !ready.ticks)
+		set_ticking(true);
 }
 
 void ready_keep_refused(int fd, uint64_t now_usec)
 {
-	lingering_look(&ready.lingering, now_usec);
 	lingering_add_refused(&ready.lingering, fd, now_usec);
 }
 
@@ -88,7 +145,10 @@ void ready_finish(void)
 {
 	const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
 
-	pass_on();
+	if (takes_turns())
+		turns_give(&ready.turns);
+	else
+		pass_on();
 	while (ready.lingering.count > 0) {
 		look();
 		if (ready.lingering.count > 0)
@@ -113,15 +173,25 @@ HOT static bool wait_for_client(void)
 	return n > 0;
 }
 
-HOT int ready_accept(struct sockaddr *peer, socklen_t *len)
+HOT static int accept_in_turn(struct sockaddr *peer, socklen_t *len)
+{
+	if (ready.ticked) {
+		ready.ticked = 0;
+		look();
+		if (ready.lingering.count == 0)
+			set_ticking(false);
+	}
+	if (ready.turns.held < 0 && turns_take(&ready.turns) < 0)
+		return -1;
+	return accept4(ready.listener, peer, len, SOCK_CLOEXEC);
+}
+
+HOT static int accept_when_woken(struct sockaddr *peer, socklen_t *len)
 {
 	int fd = -1;
 
-	if (++ready.turns % TURNS == 0) {
+	if (++ready.clients % CLIENTS == 0)
 		ready.queue = true;
-		if (ready.lingering.count > 0)
-			look();
-	}
 	if (ready.queue)
 		fd = accept4(ready.listener, peer, len, SOCK_CLOEXEC);
 	if (fd >= 0 || (ready.queue && errno != EAGAIN))
@@ -132,7 +202,7 @@ HOT int ready_accept(struct sockaddr *peer, socklen_t *len)
 		return -1;
 	}
 	fd = accept4(ready.listener, peer, len, SOCK_CLOEXEC);
-	if (fd >= 0 && !ready.prompt) {
+	if (fd >= 0) {
 		look_again();
 	} else if (fd < 0 && errno == EAGAIN) {
 		errno = EINTR;
@@ -140,4 +210,9 @@ HOT int ready_accept(struct sockaddr *peer, socklen_t *len)
 		ready.queue = true;
 	}
 	return fd;
+}
+
+HOT int ready_accept(struct sockaddr *peer, socklen_t *len)
+{
+	return takes_turns() ? accept_in_turn(peer, len) : accept_when_woken(peer, len);
 }

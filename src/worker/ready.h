@@ -8,19 +8,20 @@
  * served by as few workers as it needs, however many there are.
  *
  * It is edge-triggered, or it would wake a second one for each client; and two clients that come at
- * once may be one edge. So who was woken, and has taken one, has the kernel look again; or looks
- * for the other itself next, where the handler is prompt. Who finds a client without that wait need
- * not: nobody was woken for less. That is how it goes under load.
+ * once may be one edge. So who was woken, and has taken one, has the kernel look again. Who finds a
+ * client without that wait need not: nobody was woken for less. That is how it goes under load.
  *
  * Another may have taken the client by then, so that accept() itself must not wait. Who leaves has
  * the kernel look again too: it may have been woken just before.
+ *
+ * Where serving a client waits for nobody, PREFORKD_PROMPT, all of that costs more than the
+ * serving: there a few wait in accept() alone, and the others for their turn (turns.h).
  *
  * Beside that it looks after clients that were answered and have not ended yet (lingering.h).
  */
 #ifndef WORKER_READY_H
 #define WORKER_READY_H
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -30,10 +31,11 @@
 /* What the listener is in that epoll for. */
 #define READY_EVENTS (EPOLLIN | EPOLLET)
 
-/* One in a process; after stop_prepare(), before stop_arm(). The listener should not block, and has
- * the number that it is in the epoll by. prompt: serving waits for nobody. Returns 0, or -1 with
- * err. */
-int ready_open(int listener, int epoll, bool prompt, struct error *err);
+/* One of the two in a process; after stop_prepare(), before stop_arm(). Return 0, or -1 with err.
+ * With an epoll the listener should not block, and has the number that it is in the epoll by. */
+int ready_open(int listener, int epoll, struct error *err);
+/* turns: of turns_create(). The listener should block. */
+int ready_open_in_turn(int listener, int turns, struct error *err);
 /* Waits, then as accept4(2) with SOCK_CLOEXEC. Fails with EINTR now and then. */
 int ready_accept(struct sockaddr *peer, socklen_t *len);
 

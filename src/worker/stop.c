@@ -15,7 +15,7 @@
 static struct {
 	int listener;
 	int again; /* another descriptor of it, or -1 */
-	int epoll; /* waited in before accept(), or -1 */
+	int before; /* waited for before accept(), or -1 */
 	int dead;
 	volatile sig_atomic_t came;
 } stop = {-1, -1, -1, -1, 0}; /* not zeroes: so it lies on a page that a worker writes anyway */
@@ -29,8 +29,8 @@ static void on_stop(int signal)
 		dup3(stop.dead, stop.again, O_CLOEXEC);
 	stop.came = 1;
 	dup3(stop.dead, stop.listener, O_CLOEXEC);
-	if (stop.epoll >= 0)
-		dup3(stop.dead, stop.epoll, O_CLOEXEC);
+	if (stop.before >= 0)
+		dup3(stop.dead, stop.before, O_CLOEXEC);
 	errno = saved;
 }
 
@@ -122,9 +122,9 @@ void stop_second(int again)
 	stop.again = again;
 }
 
-void stop_waiting(int epoll)
+void stop_waiting(int before)
 {
-	stop.epoll = epoll;
+	stop.before = before;
 }
 
 void stop_arm(void)

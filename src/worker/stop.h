@@ -24,9 +24,9 @@ int stop_prepare_programs(int listener, struct error *err);
 /* A second descriptor of the listener, for a last look after a stop: the next stop puts the dead
  * socket on that one too. */
 void stop_second(int again);
-/* A descriptor of an epoll(7) that is waited in before accept(): a stop puts the dead socket there
- * too, so that no wait begins after it. */
-void stop_waiting(int epoll);
+/* A descriptor that is waited for before accept(), in an epoll(7) or for a lock: a stop puts the dead
+ * socket there too, so that no wait begins after it. */
+void stop_waiting(int before);
 /* Unblocks the signals: from here on a stop takes effect at once. */
 void stop_arm(void);
 /* True once the stop signal has come. */

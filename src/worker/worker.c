@@ -88,10 +88,12 @@ static int prepare_stop(const struct worker_job *job, struct error *err)
 
 static int prepare_to_wait(const struct worker_job *job, struct error *err)
 {
-	return job->program || job->type == SOCK_DGRAM
-		       ? 0
-		       : ready_open(job->listener, job->ready,
-				    job->handler->flags & PREFORKD_PROMPT, err);
+	if (job->turns >= 0)
+		stop_waiting(job->turns);
+	if (job->program || job->type == SOCK_DGRAM)
+		return 0;
+	return job->turns >= 0 ? ready_open_in_turn(job->listener, job->turns, err)
+			       : ready_open(job->listener, job->ready, err);
 }
 
 static int serve(struct loop *loop)
