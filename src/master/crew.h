@@ -74,7 +74,7 @@ struct crew {
 	struct pool_counts counts;
 	struct pool_health health;
 	struct pool_history history;
-	enum pool_reason reason; /* of the last plan */
+	enum pool_reason reason; /* of the last plan that had one */
 	struct gauge *gauge;     /* of a pool that may grow; else NULL */
 	int gauge_off;           /* from what the slots say, when it was last held against them */
 	uint64_t check_usec;     /* when to do so, or POOL_NEVER */

@@ -299,7 +299,9 @@ uint64_t crew_follow_policy(struct crew *crew, uint64_t now)
 	crew->history = plan.history;
 	if (plan.reason == POOL_IS_FULL)
 		tell_full(crew, &load);
-	crew->reason = plan.reason;
+	/* Which is no reason yet: one that is full measures again each time. */
+	if (plan.reason != POOL_MEASURES)
+		crew->reason = plan.reason;
 	act(crew, &plan, now);
 	if (crew->gauge)
 		next = earliest(next, rest(crew, &plan, &seen, now));

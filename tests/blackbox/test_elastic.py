@@ -9,6 +9,7 @@ import re
 import resource
 import signal
 import subprocess
+import time
 
 import pytest
 from daemon import connect, wait_until
@@ -91,6 +92,17 @@ def test_without_spare(daemon):
     d = daemon(elastic(low=1, spare=0))
     with crowd(d.address(), 10):
         wait_size(d, 10)
+
+
+def test_a_full_pool_is_told_however_late_somebody_waits(daemon):
+    """It has been full for a while, and nothing else happens."""
+    d = daemon(elastic(high=3))
+    with crowd(d.address(), 3):
+        wait_size(d, 3)
+        time.sleep(1.5)  # longer than a measurement is good for, and than from one look to the next
+        with connect(d.address()) as s:
+            s.sendall(b"x")
+            d.wait_log(r"all 3 workers have a client, 1 wait", 10)
 
 
 def test_never_more_than_workers_max(daemon):

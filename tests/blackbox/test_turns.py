@@ -30,7 +30,7 @@ service "main" {{
 
 
 def told(address):
-    """What a client reads to the end."""
+    """What a client reads to the end, or is sent."""
     text = exchange(address, b"")
     assert text.endswith(b"\r\n"), text
     return text
@@ -47,15 +47,20 @@ def serving(d):
     return [w["pid"] for w in workers(d) if w["connections"]["accepted"]]
 
 
-def test_as_few_as_cpus_serve_them_all(daemon):
-    d = daemon(config())
+@pytest.fixture(params=["tcp://127.0.0.1:0", "udp://127.0.0.1:0"])
+def address(request):
+    return request.param
+
+
+def test_as_few_as_cpus_serve_them_all(daemon, address):
+    d = daemon(config(address=address))
     crowd(d.address(), 200)
     wait_counts(d, accepted=200, finished=200)
     assert 1 <= len(serving(d)) <= TURNS
 
 
-def test_who_is_killed_gives_its_turn_away(daemon):
-    d = daemon(config())
+def test_who_is_killed_gives_its_turn_away(daemon, address):
+    d = daemon(config(address=address))
     for _ in range(2 * MANY):
         told(d.address())
         victim = wait_until("its worker", lambda: serving(d))[0]
@@ -63,8 +68,8 @@ def test_who_is_killed_gives_its_turn_away(daemon):
         wait_gone([victim])
 
 
-def test_one_that_is_stopped_is_no_loss(daemon):
-    d = daemon(config())
+def test_one_that_is_stopped_is_no_loss(daemon, address):
+    d = daemon(config(address=address))
     crowd(d.address(), 50)
     stopped = serving(d)[0]
     os.kill(stopped, signal.SIGSTOP)
@@ -112,14 +117,14 @@ def test_what_a_client_says_late_does_it_no_harm(daemon):
             assert s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
 
 
-def test_recycled_workers_hand_over(daemon):
-    d = daemon(config(more="recycle_after = 3"))
+def test_recycled_workers_hand_over(daemon, address):
+    d = daemon(config(address=address, more="recycle_after = 3"))
     crowd(d.address(), 100)
     assert pool(d)["workers_died"] == 0
 
 
-def test_a_stop_reaches_those_who_wait_for_their_turn(daemon):
-    d = daemon(config(count=64))
+def test_a_stop_reaches_those_who_wait_for_their_turn(daemon, address):
+    d = daemon(config(address=address, count=64))
     told(d.address())
     assert d.stop(10) == 0
 
