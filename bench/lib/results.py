@@ -128,6 +128,7 @@ HEADLINES = [
     ("its server CPU / bare", "echo", "CPU ratio", "{:.2f}"),
     ("kept connections, rate / bare", "keep", "rate ratio", "{:.2f}"),
     ("server speaks first, rate / bare", "daytime-2", "rate ratio", "{:.2f}"),
+    ("UDP echo, rate / bare", "udp", "rate ratio", "{:.2f}"),
     ("a program per connection, rate / bare", "program", "rate ratio", "{:.2f}"),
     ("a line to python, prestart, p50 in ms", "prestart", "50 a second", "{:.1f}"),
     ("64 at once, 2 workers, all served, ms", "burst", "all", "{:.0f}"),
