@@ -97,7 +97,6 @@ void overtime_open(const struct worker_job *job)
 	if (job->connection_timeout_usec == 0)
 		return;
 	overtime.job = job;
-	sigemptyset(&action.sa_mask);
 	sigaction(SIGALRM, &action, NULL);
 }
 

@@ -73,7 +73,6 @@ int ready_open_in_turn(int listener, int turns, struct error *err)
 	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = LOOK_SIGNAL};
 
 	ready.listener = listener;
-	sigemptyset(&action.sa_mask);
 	if (turns_open(&ready.turns, turns) < 0 || sigaction(LOOK_SIGNAL, &action, NULL) < 0 ||
 	    timer_create(CLOCK_MONOTONIC, &event, &ready.timer) < 0)
 		return failed(err);

@@ -14,7 +14,7 @@
 
 static struct {
 	int listener;
-	int again; /* another descriptor of it, or -1 */
+	int again;  /* another descriptor of it, or -1 */
 	int before; /* waited for before accept(), or -1 */
 	int dead;
 	volatile sig_atomic_t came;
@@ -111,7 +111,6 @@ int stop_prepare(int listener, struct error *err)
 		struct sigaction action = {.sa_handler = dispositions[i].handler,
 					   .sa_flags = SA_RESTART};
 
-		sigemptyset(&action.sa_mask);
 		sigaction(dispositions[i].signal, &action, NULL);
 	}
 	return 0;
@@ -129,9 +128,8 @@ void stop_waiting(int before)
 
 void stop_arm(void)
 {
-	sigset_t none;
+	sigset_t none = {0}; /* empty: sigemptyset(3) is another page for every worker */
 
-	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 

@@ -24,8 +24,8 @@ int stop_prepare_programs(int listener, struct error *err);
 /* A second descriptor of the listener, for a last look after a stop: the next stop puts the dead
  * socket on that one too. */
 void stop_second(int again);
-/* A descriptor that is waited for before accept(), in an epoll(7) or for a lock: a stop puts the dead
- * socket there too, so that no wait begins after it. */
+/* A descriptor that is waited for before accept(), in an epoll(7) or for a lock: a stop puts the
+ * dead socket there too, so that no wait begins after it. */
 void stop_waiting(int before);
 /* Unblocks the signals: from here on a stop takes effect at once. */
 void stop_arm(void);
