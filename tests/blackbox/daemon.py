@@ -35,6 +35,12 @@ def find_programs():
     return programs
 
 
+def without_status():
+    """Whether the build has no built-in status, as its configure was told."""
+    configured = find_programs().build / "config.status"
+    return configured.exists() and 'S["WITH_STATUS_TRUE"]="#"' in configured.read_text()
+
+
 def wait_until(what, condition, deadline=DEADLINE):
     """Asks again until `condition` is true: for state that has no event of its own."""
     end = time.monotonic() + deadline

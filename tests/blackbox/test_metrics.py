@@ -10,7 +10,9 @@ import urllib.request
 
 import pytest
 
-from daemon import exchange, wait_until
+from daemon import exchange, wait_until, without_status
+
+pytestmark = pytest.mark.skipif(without_status(), reason="built without libmicrohttpd")
 
 CONFIG = """
 service "status" { listen = {"tcp://127.0.0.1:0"} builtin = "status" workers = 1 }

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from daemon import connect, exchange, wait_until
+from daemon import connect, exchange, wait_until, without_status
 from look import pool
+
+pytestmark = pytest.mark.skipif(without_status(), reason="built without libmicrohttpd")
 
 CONFIG = """
 service "status" {

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from browser import browser, installed
-from daemon import connect, exchange, wait_until
+from daemon import connect, exchange, wait_until, without_status
 from look import pool
 
-pytestmark = pytest.mark.skipif(not installed(), reason="needs chromium and chromedriver")
+pytestmark = [pytest.mark.skipif(without_status(), reason="built without libmicrohttpd"),
+              pytest.mark.skipif(not installed(), reason="needs chromium and chromedriver")]
 
 CONFIG = """
 service "status" { listen = {"tcp://127.0.0.1:0"} builtin = "status" workers = 2 idle_timeout = "5s" }
