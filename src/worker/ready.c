@@ -144,10 +144,13 @@ void ready_finish(void)
 {
 	const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
 
-	if (takes_turns())
+	if (takes_turns()) {
 		turns_give(&ready.turns);
-	else
+		/* What the handler does at its end is not to be interrupted. */
+		set_ticking(false);
+	} else {
 		pass_on();
+	}
 	while (ready.lingering.count > 0) {
 		look();
 		if (ready.lingering.count > 0)
