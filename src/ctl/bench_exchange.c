@@ -39,10 +39,10 @@ size_t bench_exchange_chunk(struct bench_exchange *exchange, uint64_t token, uin
 		*data = exchange->request + offset;
 		return left < BENCH_PATTERN ? (size_t)left : BENCH_PATTERN;
 	}
+	*data = exchange->pattern + at;
 	if (left == 0)
 		return 0;
 	stamp(exchange, token);
-	*data = exchange->pattern + at;
 	return left < BENCH_PATTERN - at ? (size_t)left : BENCH_PATTERN - at;
 }
 

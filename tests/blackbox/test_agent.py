@@ -206,7 +206,7 @@ defaults
     timeout connect 5s
     timeout client  30s
     timeout server  30s
-    timeout check   5s
+    timeout check   20s
     retries 3
     option redispatch
 listen echo

@@ -162,7 +162,8 @@ def test_nothing_is_left_of_many_runs(daemon):
     assert after["workers"] == before["workers"]
     assert after["descriptors"] == before["descriptors"]
     assert after["zombies"] == []
-    for pid, size in before["memory"].items():
+    # A sanitizer keeps back for a while what was freed.
+    for pid, size in before["memory"].items() if "ASAN_OPTIONS" not in os.environ else ():
         for key, kilobytes in size.items():
             # The page of a counter or of a stack that was not touched before.
             assert after["memory"][pid][key] <= kilobytes + 16, (pid, key, before, after)

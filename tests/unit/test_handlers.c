@@ -27,12 +27,14 @@ START_TEST(table_knows_all)
 		ck_assert_str_eq(handler->name, names[i]);
 		ck_assert_uint_eq(handler->abi, PREFORKD_ABI);
 		ck_assert(!handler->answer || handler->flags & PREFORKD_REFUSE_LOOPS);
+		ck_assert(handler->answer || !(handler->flags & PREFORKD_PROMPT_ANSWER));
 	}
 	ck_assert_str_eq(handler_builtin_module("status"), "builtin_status");
 	ck_assert_ptr_null(handler_builtin_module("echo"));
 	ck_assert_ptr_null(handler_builtin("nobody"));
 	ck_assert_ptr_null(handler_builtin(""));
-	ck_assert_uint_eq(builtin_echo.flags, PREFORKD_REFUSE_LOOPS);
+	/* serve() reads, as long as the client likes; and a reply may be as long as the request. */
+	ck_assert_uint_eq(builtin_echo.flags, PREFORKD_REFUSE_LOOPS | PREFORKD_PROMPT_ANSWER);
 }
 END_TEST
 
