@@ -190,7 +190,7 @@ void advise_looks_free(struct advise_looks *looks)
 static uint64_t private_bytes(uint32_t pid)
 {
 	char path[64], line[256];
-	uint64_t sum = 0, value;
+	uint64_t sum = 0;
 	FILE *file;
 
 	snprintf(path, sizeof(path), "/proc/%" PRIu32 "/smaps_rollup", pid);
@@ -198,9 +198,9 @@ static uint64_t private_bytes(uint32_t pid)
 	if (!file)
 		return 0;
 	while (fgets(line, sizeof(line), file))
-		if (sscanf(line, "Private_Clean: %" SCNu64, &value) == 1 ||
-		    sscanf(line, "Private_Dirty: %" SCNu64, &value) == 1)
-			sum += 1024 * value;
+		if (strncmp(line, "Private_Clean:", 14) == 0 ||
+		    strncmp(line, "Private_Dirty:", 14) == 0)
+			sum += 1024 * strtoull(line + 14, NULL, 10);
 	fclose(file);
 	return sum;
 }

@@ -328,7 +328,7 @@ static int make_crews(struct master *m, struct transaction *t, const struct fres
 		      const struct reload_step *steps, size_t count, struct error *err)
 {
 	t->crews = mem_new(count, sizeof(void *));
-	t->services = mem_new(count, sizeof(*t->services));
+	t->services = mem_new(count, sizeof(void *));
 	for (size_t i = 0, n; i < count; i += n) {
 		n = count_of_pool(&fresh[i], count - i);
 		if (make_crew(m, t, &fresh[i], &steps[i], n, err) < 0)

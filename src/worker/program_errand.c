@@ -119,9 +119,9 @@ static bool is_admitted(const struct programs *p, struct errand *e)
 }
 
 /* Runs on a stack of its own, in the memory of the worker, which waits. */
-int program_errand_run(void *argument)
+int program_errand_run(void *programs)
 {
-	struct programs *p = argument;
+	struct programs *p = programs;
 	const struct worker_job *job = p->job;
 	struct errand *e = p->errand;
 	int err_fd = p->supervisor.said.write_fd, client;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include <config.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mman.h>
@@ -43,6 +44,10 @@ int turns_open(struct turns *turns, int fd)
 
 	if (fstat(fd, &st) < 0)
 		return -1;
+	if (st.st_size < 1) {
+		errno = EINVAL;
+		return -1;
+	}
 	*turns = (struct turns){.fd = fd, .count = (unsigned)st.st_size, .held = -1};
 	return 0;
 }
@@ -56,15 +61,16 @@ static int lock(const struct turns *turns, int how, short type, unsigned turn)
 
 int turns_take(struct turns *turns)
 {
-	unsigned turn = 0;
+	/* Those who wait are spread over all of them. */
+	unsigned first = (unsigned)getpid() % turns->count, turn = first;
 
-	while (turn < turns->count && lock(turns, F_SETLK, F_WRLCK, turn) < 0)
-		turn++;
-	if (turn == turns->count) {
-		/* Those who wait are spread over all of them. */
-		turn = (unsigned)getpid() % turns->count;
+	while (lock(turns, F_SETLK, F_WRLCK, turn) < 0) {
+		turn = (turn + 1) % turns->count;
+		if (turn != first)
+			continue;
 		if (lock(turns, F_SETLKW, F_WRLCK, turn) < 0)
 			return -1;
+		break;
 	}
 	turns->held = (int)turn;
 	return 0;

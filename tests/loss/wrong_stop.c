@@ -75,9 +75,9 @@ void stop_second(int again)
 	(void)again;
 }
 
-void stop_waiting(int epoll)
+void stop_waiting(int before)
 {
-	(void)epoll;
+	(void)before;
 }
 
 void stop_arm(void)

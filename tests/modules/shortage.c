@@ -55,13 +55,13 @@ static int is_short(enum shortage of)
 #define NEXT(name) ((__typeof__(&(name)))dlsym(RTLD_NEXT, #name))
 
 /* A child on its parent's memory calls it too. */
-int accept4(int fd, struct sockaddr *peer, socklen_t *restrict len, int flags)
+int accept4(int fd, struct sockaddr *addr, socklen_t *restrict len, int flags)
 {
 	static __typeof__(&accept4) next;
 
 	if (!next)
 		next = NEXT(accept4);
-	return is_short(ACCEPT) ? -1 : next(fd, peer, len, flags);
+	return is_short(ACCEPT) ? -1 : next(fd, addr, len, flags);
 }
 
 int socket(int domain, int type, int protocol)
@@ -74,9 +74,9 @@ int socketpair(int domain, int type, int protocol, int fds[2])
 	return is_short(DESCRIPTORS) ? -1 : NEXT(socketpair)(domain, type, protocol, fds);
 }
 
-int pipe2(int fds[2], int flags)
+int pipe2(int pipedes[2], int flags)
 {
-	return is_short(DESCRIPTORS) ? -1 : NEXT(pipe2)(fds, flags);
+	return is_short(DESCRIPTORS) ? -1 : NEXT(pipe2)(pipedes, flags);
 }
 
 int epoll_create1(int flags)
@@ -90,18 +90,18 @@ int memfd_create(const char *name, unsigned flags)
 }
 
 /* Of libsystemd, which knows pidfd_open(2) by its number only. */
-long syscall(long number, ...)
+long syscall(long sysno, ...)
 {
 	va_list ap;
 	long a[6];
 
-	va_start(ap, number);
+	va_start(ap, sysno);
 	for (size_t i = 0; i < 6; i++)
 		a[i] = va_arg(ap, long);
 	va_end(ap);
-	if (number == SYS_pidfd_open && is_short(DESCRIPTORS))
+	if (sysno == SYS_pidfd_open && is_short(DESCRIPTORS))
 		return -1;
-	return NEXT(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+	return NEXT(syscall)(sysno, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
 pid_t fork(void)
@@ -115,7 +115,7 @@ pid_t _Fork(void)
 }
 
 /* Without the arguments that nobody here has. */
-int clone(int (*run)(void *), void *stack, int flags, void *argument, ...)
+int clone(int (*fn)(void *arg), void *child_stack, int flags, void *arg, ...)
 {
-	return is_short(PROCESSES) ? -1 : NEXT(clone)(run, stack, flags, argument);
+	return is_short(PROCESSES) ? -1 : NEXT(clone)(fn, child_stack, flags, arg);
 }

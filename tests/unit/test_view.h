@@ -51,13 +51,14 @@ static inline void make_view(void)
 }
 
 /* What a function writes; to be freed. */
-#define WRITTEN(text, out, call)                             \
-	do {                                                 \
-		size_t size_;                                \
-		FILE *out = open_memstream(&(text), &size_); \
-		ck_assert_ptr_nonnull(out);                  \
-		call;                                        \
-		fclose(out);                                 \
+#define WRITTEN(text, out, call)                                     \
+	do {                                                         \
+		size_t size_;                                        \
+		FILE *out = /* NOLINT(bugprone-macro-parentheses) */ \
+			open_memstream(&(text), &size_);             \
+		ck_assert_ptr_nonnull(out);                          \
+		call;                                                \
+		fclose(out);                                         \
 	} while (0)
 
 static inline void has(const char *text, const char *part)
