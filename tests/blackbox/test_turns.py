@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from daemon import connect, exchange, wait_until
-from look import pool, wait_counts, worker_pids
+from look import pool, stat_fields, wait_counts, worker_pids
 from support import descriptors, rewrite, wait_gone, workers
 
 MANY = 8
@@ -74,6 +74,7 @@ def test_one_that_is_stopped_is_no_loss(daemon, address):
     stopped = serving(d)[0]
     os.kill(stopped, signal.SIGSTOP)
     try:
+        wait_until("stopped", lambda: stat_fields(stopped)[0] == "T")
         crowd(d.address(), 50)
     finally:
         os.kill(stopped, signal.SIGCONT)
