@@ -43,6 +43,8 @@ static ssize_t send_lines(int fd, char *buffer, size_t size)
 
 	if (whole == 0 && size == LINE_MAX_SIZE)
 		whole = size;
+	if (whole == 0)
+		return (ssize_t)size;
 	upper_case(buffer, whole);
 	if (preforkd_write(fd, buffer, whole) < 0)
 		return -1;
