@@ -88,7 +88,7 @@ static void fill_job(struct worker_job *job, const struct crew *crew)
 	fill_process(job, crew);
 }
 
-/* Not unsetenv(3) and strcmp(3): these run in every worker, which would map 192 kB of the C library
+/* Not unsetenv(3) and strcmp(3): these run in every worker, which would map 64 kB of the C library
  * for them that it needs for nothing else. */
 static bool is_of(const char *variable, const char *name)
 {
