@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -122,6 +123,31 @@ def test_recycled_workers_hand_over(daemon, address):
     d = daemon(config(address=address, more="recycle_after = 3"))
     crowd(d.address(), 100)
     assert pool(d)["workers_died"] == 0
+
+
+def test_nobody_is_lost_while_generations_change(daemon, address):
+    """Old and new workers have the same turns, those of another binary have others."""
+    d = daemon(config(address=address))
+    over = threading.Event()
+
+    def come():
+        count = 0
+        while not over.is_set():
+            told(d.address())
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(4) as pool_of_clients:
+        clients = [pool_of_clients.submit(come) for _ in range(4)]
+        try:
+            for n in range(1, 4):
+                rewrite(d, config(address=address, more=f'idle_timeout = "{n}m"'))
+                d.ctl("recycle")
+                d.ctl("upgrade")
+        finally:
+            over.set()
+        assert all(client.result() for client in clients)
+    assert d.stop() == 0
 
 
 def test_a_stop_reaches_those_who_wait_for_their_turn(daemon, address):
