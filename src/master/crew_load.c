@@ -92,7 +92,8 @@ void crew_see_queue(struct crew *crew, bool waits)
 	unsigned before = crew->stuck;
 	bool stalls;
 
-	if (!crew->gauge)
+	/* Who is new would wait for its turn like the others. */
+	if (!crew->gauge || crew_takes_turns(crew))
 		return;
 	stalls = pool_stalls(&crew->stall, waits, gauge_begun(crew->gauge));
 	if (stalls || before > 0)

@@ -223,7 +223,8 @@ static bool is_worth_a_line(struct crew *crew, const struct pool_plan *plan)
 {
 	if (plan->start || plan->retire || plan->shrink)
 		return true;
-	return plan->reason != crew->reason && log_limit_passes(&crew->plan_said, PLAN_EVERY_USEC);
+	return plan->reason != crew->reason && plan->reason != POOL_MEASURES &&
+	       log_limit_passes(&crew->plan_said, PLAN_EVERY_USEC);
 }
 
 static void tell_plan(struct crew *crew, const struct pool_plan *plan, const struct pool_load *load)

@@ -356,7 +356,7 @@ HOT int loop_datagrams(struct loop *loop)
 {
 	struct exchange x = {.pktinfo = loop->job->pktinfo,
 			     .told = ask_for_more(loop->job),
-			     .turns = {.fd = -1}};
+			     .turns = {.fd = -1, .held = -1}};
 	/* A second descriptor: a stop between the receive and the send must not eat the reply. */
 	int reply_fd = dup(loop->job->listener);
 
@@ -375,6 +375,7 @@ HOT int loop_datagrams(struct loop *loop)
 		else if (loop_failed(loop, "receive", errno) < 0)
 			break;
 	}
+	turns_give(&x.turns);
 	fd_close(&reply_fd);
 	if (loop->job->program)
 		program_datagram_close();

@@ -140,6 +140,7 @@ static const struct {
 	{ENOBUFS, FAILURE_WAIT},
 	{ENOMEM, FAILURE_WAIT},
 	{ENETDOWN, FAILURE_WAIT},
+	{ENOLCK, FAILURE_WAIT}, /* of turns.h */
 };
 
 enum failure loop_failure(int errnum)

@@ -175,8 +175,25 @@ HOT static bool wait_for_client(void)
 	return n > 0;
 }
 
+/* accept() has failed. What has ended meanwhile may be what it is short of; and another may have
+ * what this worker has not. */
+__attribute__((noinline)) static int fail_accept(void)
+{
+	int errnum = errno;
+
+	if (errnum != EAGAIN && errnum != EINTR && errnum != ECONNABORTED) {
+		turns_give(&ready.turns);
+		if (ready.lingering.count > 0)
+			look();
+	}
+	errno = errnum;
+	return -1;
+}
+
 HOT static int accept_in_turn(struct sockaddr *peer, socklen_t *len)
 {
+	int fd;
+
 	if (ready.ticked) {
 		ready.ticked = 0;
 		look();
@@ -185,19 +202,25 @@ HOT static int accept_in_turn(struct sockaddr *peer, socklen_t *len)
 	}
 	if (ready.turns.held < 0 && turns_take(&ready.turns) < 0)
 		return -1;
-	return accept4(ready.listener, peer, len, SOCK_CLOEXEC);
+	fd = accept4(ready.listener, peer, len, SOCK_CLOEXEC);
+	return fd < 0 ? fail_accept() : fd;
 }
 
 HOT static int accept_when_woken(struct sockaddr *peer, socklen_t *len)
 {
 	int fd = -1;
 
-	if (++ready.clients % CLIENTS == 0)
+	if (++ready.clients % CLIENTS == 0) {
 		ready.queue = true;
+		if (ready.lingering.count > 0)
+			look();
+	}
 	if (ready.queue)
 		fd = accept4(ready.listener, peer, len, SOCK_CLOEXEC);
-	if (fd >= 0 || (ready.queue && errno != EAGAIN))
+	if (fd >= 0)
 		return fd;
+	if (ready.queue && errno != EAGAIN)
+		return fail_accept();
 	ready.queue = false;
 	if (!wait_for_client()) {
 		errno = EINTR;

@@ -107,6 +107,16 @@ def test_who_is_answered_is_let_go(daemon):
         wait_until("closed", lambda: descriptors(worker) == before)
 
 
+@pytest.mark.parametrize("more", ["", 'allow = {"127.0.0.0/8"}'])
+@pytest.mark.parametrize("limit", [16, 20])
+def test_few_descriptors_are_enough(daemon, more, limit):
+    """Clients that have gone are let go, whether it waits in accept() or before it."""
+    d = daemon(config(count=1, more=f"{more}\n    limit_nofile = {limit}"))
+    for _ in range(5 * limit):
+        told(d.address())
+    assert d.stop(10) == 0
+
+
 def test_what_a_client_says_late_does_it_no_harm(daemon):
     d = daemon(config(count=2))
     for _ in range(30):
