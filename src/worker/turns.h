@@ -8,6 +8,9 @@
  * locked (fcntl(2), F_SETLKW). So the kernel takes it back from a worker that dies, and wakes just
  * one of those who wait for it. There are two at least, for one worker may be stopped by a
  * debugger.
+ *
+ * Who waits, waits for one of them. Another that becomes free, for its worker left and none came in
+ * its place, stays so until the next worker comes: then one fewer wait for clients.
  */
 #ifndef WORKER_TURNS_H
 #define WORKER_TURNS_H
